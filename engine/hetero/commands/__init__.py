@@ -1,0 +1,64 @@
+"""The verbs. One module each: ``Settings`` (frozen dataclass), ``run(settings, progress)``, ``describe(result)``.
+
+The command line, the worker and the viewers are all made from these; files go in and files come out.
+"""
+
+import dataclasses
+import typing
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from hetero.errors import HeteroError
+
+VERBS = {
+    "level": "choose a contour level for maps",
+    "blocks": "find the blocks of an ensemble of maps",
+    "occupancy": "measure blocks or masks in every map",
+    "info": "say what a file or folder is",
+    "simulate": "make an ensemble with known blocks from a structure",
+    "train-level": "train the level network on simulated maps",
+    "demo": "run the whole way on a packaged structure",
+}
+
+
+def load(verb: str) -> ModuleType:
+    """The module of a verb.
+
+    Raises:
+        HeteroError: there is no such verb.
+    """
+    if verb not in VERBS:
+        raise HeteroError(f"There is no verb '{verb}'; the verbs are {', '.join(VERBS)}.")
+    return import_module(f"hetero.commands.{verb.replace('-', '_')}")
+
+
+def positional(**options: Any) -> Any:
+    """A settings field that stands on the command line without a flag."""
+    return dataclasses.field(metadata={"positional": True}, **options)
+
+
+def settings_from(verb: str, values: dict[str, Any]) -> Any:
+    """Settings of ``verb`` from plain JSON values, checked.
+
+    Raises:
+        HeteroError: an unknown name, a missing one, or a value of the wrong kind; says which.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    cls = load(verb).Settings
+    known = [f.name for f in dataclasses.fields(cls)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise HeteroError(f"'{verb}' has no setting {', '.join(unknown)}; its settings are {', '.join(known)}.")
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise HeteroError(f"Setting {name} of '{verb}' does not fit: {first['msg'].lower()}.") from error
+
+
+def settings_types(cls: type) -> dict[str, Any]:
+    """Field name -> type of a settings class, with string annotations resolved."""
+    return typing.get_type_hints(cls)

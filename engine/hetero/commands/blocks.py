@@ -1,0 +1,90 @@
+"""``hetero blocks``: SIREn's blocks of an ensemble."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import hetero
+from hetero.commands import info, positional
+from hetero.commands.resolve import resolve_levels
+from hetero.errors import HeteroError
+from hetero.maps import open_ensemble, write_blocks
+from hetero.maps.blocks import make_blocks
+from hetero.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Find the blocks of an ensemble: sets of voxels that come and go together.
+
+    Attributes:
+        folder: Folder of maps in one frame.
+        out: Folder for block_00.mrc ... and blocks.csv.
+        level: A number for all maps, from-table (ensemble.csv) or predict; without it the table's levels where it has
+            them, else predicted ones.
+        rule: effect links voxels whose on/off patterns correlate; published is the rule of Kinman & Carreira.
+        seed: For the random choices of either rule.
+        filter: Leave out maps whose level is more than 2 s.d. from the mean level, as published.
+        min_kda: Smallest block that the effect rule reports, kDa at 0.81 Da/Å^3.
+    """
+
+    folder: Path = positional()
+    out: Path
+    level: str | None = None
+    rule: Literal["effect", "published"] = "effect"
+    seed: int = 0
+    filter: bool = False
+    min_kda: float = 5.0
+
+
+def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
+    """Write the blocks; the answer is ``info``'s on the new folder, with ``left_out`` (names of volumes) and ``seconds``.
+
+    Raises:
+        HeteroError: no ensemble there, one volume only, mixed boxes, or levels at which nothing changes.
+    """
+    from hetero.siren import EffectRule, PublishedRule, binarise
+
+    started = time.perf_counter()
+    ensemble = open_ensemble(settings.folder)
+    if len(ensemble) < 2:
+        raise HeteroError(f"{settings.folder} holds a single map; blocks are found by comparing many.")
+    levels = resolve_levels(ensemble, settings.level, progress)
+    kept = np.ones(len(ensemble), dtype=bool)
+    if settings.filter:
+        kept = np.abs(levels - levels.mean()) <= 2 * levels.std()
+    chosen = np.flatnonzero(kept)
+    patterns = binarise((ensemble[i] for i in chosen), levels[chosen], progress)
+    if settings.rule == "effect":
+        rule = EffectRule(seed=settings.seed, min_kda=settings.min_kda)
+    else:
+        rule = PublishedRule(seed=settings.seed)
+    columns = rule.infer_blocks(patterns, progress)
+    occupancy = [float(patterns.on[:, c].mean()) for c in columns]
+    blocks = make_blocks(
+        patterns.masks(columns), ensemble.apix, ensemble.origin, columns={"mean_occupancy": occupancy}
+    )
+    left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
+    config = {
+        "verb": "blocks",
+        "settings": dataclasses.asdict(settings),
+        "rule": dataclasses.asdict(rule),
+        "levels": dict(zip(ensemble.names, levels.tolist(), strict=True)),
+        "left_out": left_out,
+        "hetero": hetero.__version__,
+    }
+    write_blocks(settings.out, blocks, config)
+    answer = info.run(info.Settings(settings.out))
+    return answer | {"left_out": left_out, "volumes": len(patterns.volumes), "seconds": time.perf_counter() - started}
+
+
+def describe(result: dict[str, Any]) -> str:
+    """A line a block."""
+    lines = [info.describe(result), f"from {result['volumes']} maps in {result['seconds']:.1f} s"]
+    if result["left_out"]:
+        lines.append(f"left out: {len(result['left_out'])} maps ({', '.join(result['left_out'][:5])} ...)")
+    return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""``hetero info``: what a file or folder is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hetero.commands import positional
+from hetero.errors import HeteroError
+from hetero.maps import list_maps, open_ensemble, read_blocks, read_header, read_map, read_structure
+from hetero.maps.blocks import is_blocks_folder
+from hetero.maps.mrc import is_map_path
+from hetero.maps.structures import is_structure_path
+from hetero.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Say what a file or folder is, and what is in it.
+
+    Attributes:
+        path: A map, a structure, a folder of maps, or a folder of blocks.
+    """
+
+    path: Path = positional()
+
+
+def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
+    """``{"kind": "map" | "structure" | "ensemble" | "blocks", ...}``; docs/architecture.md lists the rest.
+
+    Raises:
+        HeteroError: nothing there, or nothing that Hetero knows.
+    """
+    path = Path(settings.path)
+    if not path.exists():
+        raise HeteroError(f"{path} is not there; a map, a structure, or a folder of maps or blocks was expected.")
+    if path.is_dir():
+        if is_blocks_folder(path):
+            return _blocks(path)
+        if list_maps(path):
+            return _ensemble(path)
+        raise HeteroError(f"{path} holds no maps; a folder of maps or of blocks was expected.")
+    if is_structure_path(path):
+        return _structure(path)
+    if is_map_path(path):
+        return _map(path)
+    raise HeteroError(f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec) or a structure (.pdb, .cif) was expected.")
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The answer on one screen."""
+    return {"map": _say_map, "structure": _say_structure, "ensemble": _say_ensemble, "blocks": _say_blocks}[
+        result["kind"]
+    ](result)
+
+
+def _grid(thing) -> dict[str, Any]:
+    return {"shape": list(thing.shape), "apix": thing.apix.tolist(), "origin": thing.origin.tolist()}
+
+
+def _map(path: Path) -> dict[str, Any]:
+    header, volume = read_header(path), read_map(path)
+    data = volume.data
+    return {
+        "kind": "map",
+        "path": str(path),
+        "name": volume.name,
+        **_grid(volume),
+        "mode": header.mode,
+        "min": float(data.min()),
+        "max": float(data.max()),
+        "mean": float(data.mean(dtype=np.float64)),
+        "sd": float(data.std(dtype=np.float64)),
+        "notes": list(header.notes),
+    }
+
+
+def _structure(path: Path) -> dict[str, Any]:
+    structure = read_structure(path)
+    chains, atoms = np.unique(structure.chains, return_counts=True)
+    return {
+        "kind": "structure",
+        "path": str(path),
+        "name": structure.name,
+        "atoms": len(structure),
+        "chains": {str(c): int(n) for c, n in zip(chains, atoms, strict=True)},
+    }
+
+
+def _ensemble(folder: Path) -> dict[str, Any]:
+    ensemble = open_ensemble(folder)
+    maps = [
+        {"name": name, "path": str(path), "level": None if np.isnan(level) else float(level)}
+        for name, path, level in zip(ensemble.names, ensemble.paths, ensemble.levels, strict=True)
+    ]
+    return {
+        "kind": "ensemble",
+        "path": str(folder),
+        "name": folder.resolve().name,
+        "n": len(ensemble),
+        **_grid(ensemble),
+        "maps": maps,
+        "columns": [str(c) for c in ensemble.table.columns],
+        "notes": list(ensemble.header.notes),
+    }
+
+
+def _blocks(folder: Path) -> dict[str, Any]:
+    blocks = read_blocks(folder)
+    rows = [
+        {"name": name, "path": str(path), **{k: _plain(v) for k, v in row.items()}}
+        for path, (name, row) in zip(blocks.paths, blocks.table.iterrows(), strict=True)
+    ]
+    grid = _grid(blocks) if len(blocks) else {"shape": None, "apix": None, "origin": None}
+    name = folder.resolve().name
+    return {"kind": "blocks", "path": str(folder), "name": name, "n": len(blocks), **grid, "blocks": rows}
+
+
+def _plain(value: Any) -> Any:
+    """A table's cell as JSON knows it; NaN becomes None."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _say_grid(result: dict[str, Any]) -> str:
+    z, y, x = result["shape"]
+    apix, origin = result["apix"][::-1], result["origin"][::-1]
+    size = f"{apix[0]:.4g}" if np.allclose(apix, apix[0], rtol=1e-3) else " x ".join(f"{a:.4g}" for a in apix)
+    return f"{x} x {y} x {z} voxels (x, y, z) of {size} Å, origin {', '.join(f'{o:.4g}' for o in origin)} Å"
+
+
+def _say_map(result: dict[str, Any]) -> str:
+    lines = [
+        f"{result['path']}: a map",
+        _say_grid(result),
+        f"{result['mode']}, values {result['min']:.4g} to {result['max']:.4g}, mean {result['mean']:.4g}, s.d. {result['sd']:.4g}",
+    ]
+    return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
+
+
+def _say_structure(result: dict[str, Any]) -> str:
+    chains = ", ".join(f"{name} ({atoms})" for name, atoms in list(result["chains"].items())[:40])
+    return f"{result['path']}: a structure\n{result['atoms']:,} atoms in {len(result['chains'])} chains: {chains}"
+
+
+def _say_ensemble(result: dict[str, Any]) -> str:
+    known = sum(m["level"] is not None for m in result["maps"])
+    names = [m["name"] for m in result["maps"]]
+    table = f"ensemble.csv has {', '.join(result['columns'])}" if result["columns"] else "no ensemble.csv"
+    lines = [
+        f"{result['path']}: an ensemble of {result['n']} maps, {names[0]} to {names[-1]}",
+        _say_grid(result),
+        f"levels known for {known} of {result['n']}; {table}",
+    ]
+    return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
+
+
+def _say_blocks(result: dict[str, Any]) -> str:
+    if not result["n"]:
+        return f"{result['path']}: no blocks; nothing in the ensemble comes and goes together"
+    lines = [f"{result['path']}: {result['n']} blocks", _say_grid(result)]
+    lines.append(f"{'block':10}  {'voxels':>7}  {'Å^3':>10}  {'kDa':>7}  occupied in")
+    for row in result["blocks"]:
+        share = row.get("mean_occupancy")
+        often = "" if share is None else f"{100 * share:.0f} %"
+        lines.append(
+            f"{row['name']:10}  {row['n_voxels']:7,}  {row['volume_a3']:10,.0f}  {row['mass_kda']:7,.0f}  {often:>11}"
+        )
+    return "\n".join(lines)
+
+

@@ -1,0 +1,110 @@
+"""``hetero level``: a contour level for each map."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hetero.commands import positional
+from hetero.errors import HeteroError
+from hetero.maps import list_maps, map_name, read_map, update_table
+from hetero.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choose a contour level for maps: one line a map, with the level in the map's own values.
+
+    Attributes:
+        maps: Map files, or folders of them.
+        method: cnn asks the trained network; percentile takes the value that so many per cent of all voxels lie below.
+        percentile: For the percentile method; 99 is what ChimeraX shows at first.
+        weights: A SIREn checkpoint or weights from train-level; without it the packaged network is used.
+        out: Table to write (.csv). In a file called ensemble.csv other columns are kept.
+    """
+
+    maps: tuple[Path, ...] = positional()
+    method: Literal["cnn", "percentile"] = "cnn"
+    percentile: float = 99.0
+    weights: Path | None = None
+    out: Path | None = None
+
+
+def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
+    """``{"maps": [{name, path, level, level_sd, enclosed_volume_a3, mass_kda} or {name, path, error}], "out"}``.
+
+    A map that cannot be levelled has its sentence under ``error``; the others go on.
+
+    Raises:
+        HeteroError: no maps were named, all of them failed, or the table cannot be written.
+    """
+    from hetero.level import predict_level
+
+    paths = _expand(settings.maps)
+    rows = []
+    for done, path in enumerate(paths):
+        progress(done, len(paths), f"levelling {map_name(path)}")
+        row: dict[str, Any] = {"name": map_name(path), "path": str(path)}
+        try:
+            answer = predict_level(read_map(path), settings.method, settings.weights, settings.percentile)
+        except HeteroError as error:
+            row["error"] = str(error)
+        else:
+            row |= {
+                "level": answer.level,
+                "level_sd": answer.level_sd,
+                "enclosed_volume_a3": answer.enclosed_volume_a3,
+                "mass_kda": answer.mass_kda,
+            }
+        rows.append(row)
+    progress(len(paths), len(paths), "levels are ready")
+    if settings.out is not None:
+        _write(settings.out, rows)
+    return {"maps": rows, "out": str(settings.out) if settings.out else None}
+
+
+def describe(result: dict[str, Any]) -> str:
+    """A line a map."""
+    width = max(len(row["name"]) for row in result["maps"])
+    lines = [f"{'name':{width}}  {'level':>10}  {'s.d.':>6}  {'enclosed Å^3':>13}  {'kDa':>8}"]
+    for row in result["maps"]:
+        if "error" in row:
+            lines.append(f"{row['name']:{width}}  no level: {row['error']}")
+        else:
+            lines.append(
+                f"{row['name']:{width}}  {row['level']:10.4g}  {row['level_sd']:6.2f}  "
+                f"{row['enclosed_volume_a3']:13,.0f}  {row['mass_kda']:8,.0f}"
+            )
+    if result["out"]:
+        lines.append(f"written: {result['out']}")
+    return "\n".join(lines)
+
+
+def _expand(maps: tuple[Path, ...]) -> list[Path]:
+    paths: list[Path] = []
+    for path in map(Path, maps):
+        if path.is_dir():
+            found = list_maps(path)
+            if not found:
+                raise HeteroError(f"{path} holds no maps; .mrc, .map, .ccp4 or .rec files (also .gz) were expected.")
+            paths += found
+        else:
+            paths.append(path)
+    if not paths:
+        raise HeteroError("No map was named; give map files or a folder of maps.")
+    return paths
+
+
+def _write(out: Path, rows: list[dict[str, Any]]) -> None:
+    import pandas as pd
+
+    columns = ["level", "level_sd", "enclosed_volume_a3"]
+    done = [row for row in rows if "error" not in row]
+    if not done:
+        raise HeteroError(f"{out} was not written: none of the {len(rows)} maps has a level.")
+    table = pd.DataFrame(done).set_index("name")[columns]
+    if table.index.has_duplicates:
+        twice = table.index[table.index.duplicated()][0]
+        raise HeteroError(f"{out} was not written: two of the maps are called {twice}; level one folder at a time.")
+    if out.name != "ensemble.csv":
+        out.unlink(missing_ok=True)
+    update_table(out, table)

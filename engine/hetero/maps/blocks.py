@@ -1,0 +1,138 @@
+"""Blocks: sets of voxels of an ensemble that come and go together, or any set of masks on its grid."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hetero.errors import HeteroError
+from hetero.files import atomic_folder
+from hetero.maps.ensemble import list_maps
+from hetero.maps.mrc import map_name, read_map, write_map
+from hetero.maps.volume import Volume, same_grid
+
+TABLE = "blocks.csv"
+CONFIG = "config.json"
+
+# Paul Tol's "bright" and "muted" schemes without their greys: told apart by colour-blind readers, in this order.
+PALETTE = (
+    "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#332288",
+    "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#cc6677",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """K sets of voxels on one grid; a voxel may belong to several.
+
+    Attributes:
+        masks: ``(K, z, y, x)`` bool.
+        table: K rows, indexed by name; the columns of ``blocks.csv``.
+        apix: ``(3,)`` Å per voxel along z, y, x.
+        origin: ``(3,)`` Å along z, y, x.
+        paths: the K files they were read from; empty for blocks made in memory.
+    """
+
+    masks: np.ndarray
+    table: pd.DataFrame
+    apix: np.ndarray
+    origin: np.ndarray
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The blocks' names, e.g. ``block_00``."""
+        return tuple(self.table.index)
+
+    @property
+    def colors(self) -> tuple[str, ...]:
+        """``#rrggbb`` of each block, the same in every viewer and picture."""
+        return tuple(self.table["color"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the grid along z, y, x."""
+        return self.masks.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+
+def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | None = None) -> Blocks:
+    """Blocks from masks ``(K, z, y, x)`` bool, with their table: sizes, centres in Å, colours, then ``columns``."""
+    masks = np.asarray(masks, dtype=bool)
+    names = [f"block_{i:02d}" for i in range(len(masks))] if names is None else list(names)
+    voxels = masks.reshape(len(masks), -1).sum(axis=1)
+    volume = voxels * float(np.prod(apix))
+    centers = np.array([np.argwhere(m).mean(axis=0) * apix + origin if m.any() else np.full(3, np.nan) for m in masks])
+    centers = centers.reshape(-1, 3)
+    table = pd.DataFrame(
+        {
+            "n_voxels": voxels,
+            "volume_a3": volume,
+            "mass_kda": volume * 0.81e-3,
+            "center_x": centers[:, 2],
+            "center_y": centers[:, 1],
+            "center_z": centers[:, 0],
+            "color": [PALETTE[i % len(PALETTE)] for i in range(len(masks))],
+            **(columns or {}),
+        },
+        index=pd.Index(names, name="name", dtype=object),
+    )
+    return Blocks(masks, table, np.asarray(apix, dtype=float), np.asarray(origin, dtype=float))
+
+
+def write_blocks(folder: Path | str, blocks: Blocks, config: dict) -> None:
+    """Write ``block_00.mrc`` ... (0/1, int8), ``blocks.csv`` and ``config.json``; the folder appears whole or not at all."""
+    with atomic_folder(folder, replaces=TABLE) as temporary:
+        for name, mask in zip(blocks.names, blocks.masks, strict=True):
+            write_map(temporary / f"{name}.mrc", Volume(mask, blocks.apix, blocks.origin, name), dtype=np.int8)
+        blocks.table.to_csv(temporary / TABLE, index_label="name")
+        (temporary / CONFIG).write_text(json.dumps(config, indent=1, default=str) + "\n")
+
+
+def is_blocks_folder(folder: Path | str) -> bool:
+    """Whether ``folder`` was written by :func:`write_blocks`, or holds SIREn's ``block_*.mrc``."""
+    folder = Path(folder)
+    return folder.is_dir() and ((folder / TABLE).is_file() or any(folder.glob("block_*.mrc")))
+
+
+def read_blocks(folder: Path | str) -> Blocks:
+    """Read a folder of blocks, or of any masks: a voxel belongs to a mask where its value is above 0.5.
+
+    Raises:
+        HeteroError: no masks there, or masks on different grids.
+    """
+    folder = Path(folder)
+    paths = list_maps(folder)
+    has_table = (folder / TABLE).is_file()
+    if not paths and not has_table:
+        raise HeteroError(f"{folder} holds no masks; block_00.mrc ... or other .mrc masks were expected.")
+    volumes = [read_map(path) for path in paths]
+    for path, volume in zip(paths, volumes, strict=True):
+        if not same_grid(volume, volumes[0]):
+            raise HeteroError(f"{path} lies on another grid than {paths[0].name}; the masks of a folder share one grid.")
+    names = [map_name(path) for path in paths]
+    if not volumes:
+        return Blocks(np.zeros((0, 1, 1, 1), bool), make_blocks(np.zeros((0, 1, 1, 1)), 1.0, 0.0).table, np.ones(3), np.zeros(3))
+    grid = volumes[0]
+    blocks = make_blocks(np.stack([v.data > 0.5 for v in volumes]), grid.apix, grid.origin, names)
+    if has_table:
+        blocks = _with_table(blocks, folder / TABLE)
+    return Blocks(blocks.masks, blocks.table, blocks.apix, blocks.origin, tuple(paths))
+
+
+def _with_table(blocks: Blocks, path: Path) -> Blocks:
+    try:
+        written = pd.read_csv(path, dtype={"name": str}).set_index("name")
+    except (ValueError, KeyError) as error:
+        raise HeteroError(f"{path} cannot be read as a table of blocks: {error}.") from error
+    table = blocks.table
+    for column in written.columns:  # what was written wins where the row still has its file
+        if column not in table or column == "color":
+            table[column] = written[column].reindex(table.index)
+    table["color"] = table["color"].where(table["color"].notna(), [PALETTE[i % len(PALETTE)] for i in range(len(table))])
+    return Blocks(blocks.masks, table, blocks.apix, blocks.origin)

@@ -1,0 +1,152 @@
+"""A folder of maps in one frame, opened lazily, with a table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from natsort import natsorted
+
+from hetero.errors import HeteroError
+from hetero.files import atomic_path
+from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map
+from hetero.maps.volume import Volume
+
+TABLE = "ensemble.csv"
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """N maps on one grid. Only headers are read until a volume is asked for; no volume is kept.
+
+    Attributes:
+        folder: where the maps lie.
+        paths: the N files, natural order.
+        header: the first map's header; every volume is checked against its shape when it is read.
+        table: one row a volume, in the order of ``paths``, indexed by name; columns of ``ensemble.csv``, where there is one.
+    """
+
+    folder: Path
+    paths: tuple[Path, ...]
+    header: MapHeader
+    table: pd.DataFrame
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The volumes' names."""
+        return tuple(map_name(path) for path in self.paths)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of each volume along z, y, x."""
+        return self.header.shape
+
+    @property
+    def apix(self) -> np.ndarray:
+        """``(3,)`` Å per voxel along z, y, x."""
+        return self.header.apix
+
+    @property
+    def origin(self) -> np.ndarray:
+        """``(3,)`` Å along z, y, x."""
+        return self.header.origin
+
+    @property
+    def levels(self) -> np.ndarray:
+        """``(N,)`` level of each volume from the table, NaN where it has none."""
+        if "level" not in self.table:
+            return np.full(len(self), np.nan)
+        return self.table["level"].to_numpy(dtype=float)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Volume:
+        volume = read_map(self.paths[index])
+        if volume.shape != self.shape:
+            raise HeteroError(
+                f"{self.paths[index]} has {_box(volume.shape)} voxels but {self.paths[0].name} in the same folder "
+                f"has {_box(self.shape)}; the maps of an ensemble share one grid."
+            )
+        return volume
+
+    def __iter__(self) -> Iterator[Volume]:
+        return (self[i] for i in range(len(self)))
+
+
+def list_maps(folder: Path | str) -> list[Path]:
+    """Map files directly in ``folder``, natural order.
+
+    Raises:
+        HeteroError: the folder is not there, or two maps have one name (``a.mrc`` and ``a.map.gz``).
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise HeteroError(f"{folder} is not a folder; a folder of maps was expected.")
+    paths = natsorted((p for p in folder.iterdir() if p.is_file() and is_map_path(p)), key=lambda p: p.name)
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(map_name(path), path)
+        if other is not path:
+            raise HeteroError(f"{folder} holds {other.name} and {path.name}: two maps with one name; rename one.")
+    return paths
+
+
+def open_ensemble(folder: Path | str) -> Ensemble:
+    """Open a folder of maps.
+
+    Raises:
+        HeteroError: no maps there, maps with different boxes, or an ``ensemble.csv`` that does not fit.
+    """
+    folder = Path(folder)
+    paths = list_maps(folder)
+    if not paths:
+        raise HeteroError(f"{folder} holds no maps; .mrc, .map, .ccp4 or .rec files (also .gz) were expected.")
+    first = read_header(paths[0])
+    for path in (paths[-1], paths[len(paths) // 2]):  # a cheap look; every volume is checked again when it is read
+        shape = read_header(path).shape
+        if shape != first.shape:
+            raise HeteroError(
+                f"{folder} mixes boxes: {paths[0].name} has {_box(first.shape)} voxels, {path.name} has {_box(shape)}; "
+                "the maps of an ensemble share one grid."
+            )
+    names = [map_name(path) for path in paths]
+    return Ensemble(folder, tuple(paths), first, _read_table(folder / TABLE).reindex(names))
+
+
+def update_table(path: Path | str, rows: pd.DataFrame) -> None:
+    """Put ``rows`` (indexed by volume name) into the table at ``path``; other columns and rows there are kept."""
+    path = Path(path)
+    table = _read_table(path)
+    table = table.reindex(table.index.union(rows.index, sort=False))
+    for column in rows.columns:
+        table.loc[rows.index, column] = rows[column]
+    table = table.loc[natsorted(table.index)]
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index_label="name")
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame(index=pd.Index([], name="name", dtype=str))
+    try:
+        table = pd.read_csv(path, dtype={"name": str})
+    except (ValueError, OSError) as error:
+        raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+    if "name" not in table or table["name"].isna().any() or table["name"].duplicated().any():
+        raise HeteroError(f"{path} needs a column 'name' that names each volume once; it has {list(table.columns)}.")
+    # Names in tables of other tools may carry the suffix.
+    table["name"] = table["name"].map(map_name)
+    if "level" in table:
+        level = pd.to_numeric(table["level"], errors="coerce")
+        wrong = table["name"][level.isna() & table["level"].notna()]
+        if len(wrong):
+            raise HeteroError(f"{path} gives {wrong.iloc[0]} a level that is not a number.")
+        table["level"] = level
+    return table.set_index("name")
+
+
+def _box(shape) -> str:
+    return " x ".join(str(n) for n in shape)

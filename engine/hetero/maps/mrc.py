@@ -1,0 +1,168 @@
+"""MRC/CCP4 map files: read generously, written strictly."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+
+from hetero.errors import HeteroError
+from hetero.files import atomic_path
+from hetero.maps.volume import Volume
+
+SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
+_REAL_MODES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
+
+
+class MapWarning(UserWarning):
+    """Something in a map file had to be assumed; the message says what."""
+
+
+@dataclass(frozen=True)
+class MapHeader:
+    """What a map file says of itself, in our conventions.
+
+    Attributes:
+        shape: voxels along z, y, x.
+        apix: ``(3,)`` Å per voxel along z, y, x.
+        origin: ``(3,)`` Å along z, y, x.
+        mode: number type on disk, e.g. ``"float32"``.
+        notes: what had to be assumed, one sentence each.
+    """
+
+    shape: tuple[int, int, int]
+    apix: np.ndarray
+    origin: np.ndarray
+    mode: str
+    notes: tuple[str, ...] = ()
+
+
+def map_name(path: Path | str) -> str:
+    """File name without ``.gz`` and without the map suffix: the name of the volume in every table."""
+    name = Path(path).name
+    for suffix in (".gz", ".bz2", *SUFFIXES):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            name = name[: -len(suffix)]
+    return name
+
+
+def is_map_path(path: Path | str) -> bool:
+    """Whether the file name ends like a map's (``.mrc``, ``.map``, ``.ccp4``, ``.rec``, also compressed)."""
+    name = Path(path).name.lower()
+    return not name.startswith(".") and name.removesuffix(".gz").removesuffix(".bz2").endswith(SUFFIXES)
+
+
+def read_header(path: Path | str) -> MapHeader:
+    """Read a map's header only.
+
+    Raises:
+        HeteroError: not there, not an MRC map, or shorter than its header says.
+    """
+    path = Path(path)
+    with _open(path, header_only=True) as mrc:
+        return _interpret(mrc.header, path)
+
+
+def read_map(path: Path | str) -> Volume:
+    """Read a map as float32 in ``(z, y, x)`` order, whatever axis order, number type or compression it has on disk.
+
+    Memory: the file's data and its float32 copy.
+
+    Raises:
+        HeteroError: as :func:`read_header`, or the map holds NaN or infinite values.
+
+    Warns:
+        MapWarning: the header has no voxel size (1 Å is assumed).
+    """
+    path = Path(path)
+    with _open(path) as mrc:
+        header = _interpret(mrc.header, path)
+        if mrc.data is None:
+            raise HeteroError(f"{path} is truncated: it ends before the {_text(header.shape)} voxels its header promises.")
+        data = np.ascontiguousarray(np.transpose(mrc.data, _file_axes(mrc.header)), dtype=np.float32)
+    for note in header.notes:
+        warnings.warn(f"{path.name}: {note}", MapWarning, stacklevel=2)
+    bad = data.size - np.count_nonzero(np.isfinite(data))
+    if bad:
+        raise HeteroError(f"{path} holds {bad:,} values that are not numbers (NaN or infinite); a finite map was expected.")
+    return Volume(data, header.apix, header.origin, map_name(path))
+
+
+def write_map(path: Path | str, volume: Volume, dtype: type = np.float32) -> None:
+    """Write ``volume`` as an MRC2014 map of number type ``dtype``; the file appears whole or not at all."""
+    with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+        mrc.set_data(np.ascontiguousarray(volume.data, dtype=dtype))
+        mrc.voxel_size = tuple(float(a) for a in volume.apix[::-1])
+        mrc.header.origin = tuple(float(o) for o in volume.origin[::-1])
+        mrc.set_volume()
+
+
+def _open(path: Path, header_only: bool = False):
+    """Open permissively: a zero machine stamp or a missing "MAP " id is common in this field and harmless."""
+    try:
+        size = os.path.getsize(path)
+        if path.is_dir():
+            raise HeteroError(f"{path} is a folder; a map file was expected.")
+        if size < 1024 and not path.name.lower().endswith((".gz", ".bz2")):
+            raise HeteroError(f"{path} is not an MRC map: it has {size} bytes, less than a header's 1024.")
+        with warnings.catch_warnings(record=True):
+            # mrcfile's permissive remarks arrive here as warnings; what matters of them is checked in _interpret.
+            warnings.simplefilter("always")
+            return mrcfile.open(path, permissive=True, header_only=header_only)
+    except FileNotFoundError:
+        raise HeteroError(f"{path} is not there; a map file was expected.") from None
+    except (OSError, EOFError, ValueError, MemoryError) as error:
+        raise HeteroError(f"{path} cannot be read as an MRC map: {str(error).rstrip('.') or type(error).__name__}.") from error
+
+
+def _interpret(header: np.recarray, path: Path) -> MapHeader:
+    crs = np.array([header.nx, header.ny, header.nz], dtype=np.int64)  # columns, rows, sections
+    mode = int(header.mode)
+    if mode in (3, 4):
+        raise HeteroError(f"{path} holds complex numbers (mode {mode}); a map in real space was expected.")
+    if mode not in _REAL_MODES or (crs <= 0).any() or sorted(_maps(header)) != [1, 2, 3]:
+        raise HeteroError(f"{path} is not an MRC map: its header has box {crs.tolist()} and mode {mode}.")
+    if int(header.ispg) > 400:
+        raise HeteroError(f"{path} is a stack of volumes; a single map was expected.")
+    _check_length(path, header, crs, mode)
+    order = np.argsort(_maps(header))  # order[x, y, z] = which of column, row, section runs along it
+    xyz = crs[order]
+    notes = []
+    intervals = np.array([header.mx, header.my, header.mz], dtype=float)
+    intervals = np.where(intervals > 0, intervals, xyz)
+    apix = np.array([header.cella.x, header.cella.y, header.cella.z], dtype=float) / intervals
+    if not np.isfinite(apix).all() or (apix <= 0).any():
+        notes.append(f"the header gives voxel size {_text(apix, ' x ')}; 1 Å is assumed.")
+        apix = np.ones(3)
+    origin = np.array([header.origin.x, header.origin.y, header.origin.z], dtype=float)
+    if not np.isfinite(origin).all() or not origin.any():
+        start = np.array([header.nxstart, header.nystart, header.nzstart], dtype=float)
+        origin = start[order] * apix
+    zyx = tuple(int(n) for n in xyz[::-1])
+    return MapHeader(zyx, apix[::-1].copy(), origin[::-1].copy(), _REAL_MODES[mode], tuple(notes))
+
+
+def _check_length(path: Path, header: np.recarray, crs: np.ndarray, mode: int) -> None:
+    if path.name.lower().endswith((".gz", ".bz2")):
+        return  # known only once decompressed; read_map sees it then
+    expected = 1024 + max(int(header.nsymbt), 0) + int(np.prod(crs, dtype=object)) * np.dtype(_REAL_MODES[mode]).itemsize
+    found = os.path.getsize(path)
+    if found < expected:
+        raise HeteroError(f"{path} is truncated: its header promises {expected:,} bytes, the file has {found:,}.")
+
+
+def _maps(header: np.recarray) -> list[int]:
+    axes = [int(header.mapc), int(header.mapr), int(header.maps)]
+    return axes if any(axes) else [1, 2, 3]  # some writers leave all three zero
+
+
+def _file_axes(header: np.recarray) -> list[int]:
+    """For each of our axes z, y, x: which axis of the array on disk (section, row, column) it is."""
+    order = np.argsort(_maps(header))
+    return [2 - int(order[axis]) for axis in (2, 1, 0)]
+
+
+def _text(numbers, between: str = " x ") -> str:
+    return between.join(f"{n:g}" for n in numbers)

@@ -1,0 +1,80 @@
+"""A picture of a map's surface without any viewer: for terminals, reports and contact sheets."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from hetero.files import atomic_path
+from hetero.maps.blocks import Blocks
+from hetero.maps.volume import Volume
+
+_GREY = (0.80, 0.82, 0.86)
+_LIGHT = np.array([0.75, 0.45, -0.45])  # z, y, x towards the light: above, a little left, from the viewer's side
+
+
+def surface_picture(data: np.ndarray, level: float, masks: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """The surface at ``level`` seen from +z: x to the right, y up; white where there is none.
+
+    Args:
+        data: ``(z, y, x)``.
+        level: in the map's own values.
+        masks: ``(K, z, y, x)`` bool; a surface point takes the colour of the last block it lies in.
+        colors: ``(K, 3)`` in [0, 1].
+
+    Returns:
+        ``(y * zoom, x * zoom, 3)`` float in [0, 1], first row at the top; ``zoom`` gives about 256 pixels.
+    """
+    zoom = max(1, round(256 / max(data.shape)))
+    fine = ndimage.zoom(data, zoom, order=1, grid_mode=True, mode="nearest")
+    fine = ndimage.gaussian_filter(fine, zoom / 4)[::-1]  # first section is nearest to the viewer
+    inside = fine >= level
+    hit, depth = inside.any(axis=0), inside.argmax(axis=0)
+    y, x = np.indices(hit.shape)
+    normal = -np.stack([g[depth, y, x] for g in np.gradient(fine)])
+    normal[0] *= -1  # depth runs away from the viewer, z towards them
+    normal /= np.linalg.norm(normal, axis=0) + 1e-12
+    shade = 0.35 + 0.65 * np.clip(np.tensordot(_LIGHT / np.linalg.norm(_LIGHT), normal, axes=1), 0, 1)
+    color = np.empty((*hit.shape, 3))
+    color[:] = _GREY
+    place = np.stack([len(fine) - 1 - depth, y, x]) / zoom - 0.5
+    for mask, rgb in zip(masks, colors, strict=True):
+        # The surface runs half a voxel outside the mask's own voxels.
+        near = ndimage.binary_dilation(mask).astype(np.float32)
+        color[ndimage.map_coordinates(near, place, order=1, mode="nearest") > 0.5] = rgb
+    picture = np.where(hit[..., None], color * shade[..., None], 1.0)
+    return np.clip(picture, 0, 1)[::-1]
+
+
+def draw_blocks(path: Path | str, volume: Volume, level: float, blocks: Blocks) -> None:
+    """Draw a map and its blocks from three sides, with a key, as a PNG."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    colors = np.array([to_rgb(c) for c in blocks.colors]).reshape(-1, 3)
+    figure = Figure(figsize=(12, 4.9), layout="constrained")
+    axes = figure.subplots(1, 3)
+    # Right-handed turns: about y by 90 degrees (from +x), about x by 90 degrees (from +y).
+    views = {"from +z": lambda a: a, "from +x": _from_x, "from +y": _from_y}
+    for ax, (title, turn) in zip(axes, views.items(), strict=True):
+        masks = np.array([turn(m) for m in blocks.masks])
+        ax.imshow(surface_picture(turn(volume.data), level, masks, colors))
+        ax.set_title(title)
+        ax.axis("off")
+    key = [Patch(color=c, label=n) for n, c in zip(blocks.names, blocks.colors, strict=True)]
+    if key:
+        figure.legend(handles=key, loc="outside lower center", ncols=min(len(key), 8), frameon=False)
+    figure.suptitle(f"{volume.name} at level {level:.3g}")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def _from_x(data: np.ndarray) -> np.ndarray:
+    """Turned so that +x faces the viewer: new (z, y, x) = (x, y, -z)."""
+    return data.transpose(2, 1, 0)[:, :, ::-1]
+
+
+def _from_y(data: np.ndarray) -> np.ndarray:
+    """Turned so that +y faces the viewer: new (z, y, x) = (y, -z, x)."""
+    return data.transpose(1, 0, 2)[:, ::-1, :]

@@ -1,0 +1,36 @@
+"""Numbers of one map under masks."""
+
+import numpy as np
+
+
+def occupied_share(data: np.ndarray, level: float, masks: np.ndarray) -> np.ndarray:
+    """Share of each mask's voxels that are occupied, as SIREn measures blocks.
+
+    Args:
+        data: ``(z, y, x)`` map.
+        level: in the map's own values; occupied is ``data >= level``.
+        masks: ``(K, z, y, x)``; bool, or weights of a soft mask.
+
+    Returns:
+        ``(K,)`` in [0, 1]; NaN for an empty mask.
+    """
+    weights = masks.reshape(len(masks), -1)
+    on = (np.asarray(data).ravel() >= level).astype(np.float64)
+    total = weights.sum(axis=1, dtype=np.float64)
+    inside = weights.astype(np.float64, copy=False) @ on
+    return np.divide(inside, total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def reference_normalised(data: np.ndarray, masks: np.ndarray, reference_sums: np.ndarray) -> np.ndarray:
+    """MAVEn's occupancy: ``sum(mask * map) / sum(reference map)`` of each subunit, over the whole box.
+
+    Args:
+        data: ``(z, y, x)`` map, values as they are.
+        masks: ``(K, z, y, x)``, multiplied as they are.
+        reference_sums: ``(K,)`` sum of each subunit's reference map.
+
+    Returns:
+        ``(K,)``; 1 for a map like the reference, unbounded otherwise (the map's scale is not the reference's).
+    """
+    inside = masks.reshape(len(masks), -1).astype(np.float64, copy=False) @ np.asarray(data, dtype=np.float64).ravel()
+    return inside / reference_sums

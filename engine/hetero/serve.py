@@ -1,0 +1,120 @@
+"""The worker: the verbs as JSON lines on stdin and stdout, for viewers that live in another Python.
+
+docs/architecture.md has the protocol. Requests are worked on one at a time in the main thread; a second thread reads
+stdin, so that a cancel is heard while a request runs. The worker ends when stdin closes.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+import warnings
+from typing import Any, TextIO
+
+import hetero
+from hetero.commands import load, settings_from
+from hetero.errors import Cancelled, HeteroError
+from hetero.maps import MapWarning
+
+PROTOCOL = 1
+MAX_LINE = 1 << 20  # characters of a request: paths and numbers; data never travel this way
+_PROGRESS_INTERVAL = 0.1  # seconds between progress lines
+
+
+def serve() -> int:
+    """Answer requests until stdin closes; returns the exit status."""
+    # What any library prints must not end up between our lines: stdout becomes stderr, we keep the real one.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker = _Worker(answers)
+    worker.send(
+        {
+            "hello": "hetero",
+            "version": hetero.__version__,
+            "protocol": PROTOCOL,
+            "python": sys.executable,
+            "device": _device(),
+        }
+    )
+    threading.Thread(target=worker.listen, args=(sys.stdin,), daemon=True).start()
+    return worker.work()
+
+
+class _Worker:
+    def __init__(self, answers: TextIO):
+        self._answers = answers
+        self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: set[Any] = set()
+        self._closed = threading.Event()
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(message) + "\n")
+        self._answers.flush()
+
+    def listen(self, lines: TextIO) -> None:
+        """Read requests until the other side closes; runs in its own thread."""
+        while line := lines.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                break  # no way to find the next request: end, and let the viewer start a fresh worker
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if not isinstance(message, dict):
+                self._requests.put({"id": None, "verb": None})
+            elif "cancel" in message:
+                self._cancelled.add(message["cancel"])
+            else:
+                self._requests.put(message)
+        self._closed.set()
+        self._requests.put(None)
+
+    def work(self) -> int:
+        while (request := self._requests.get()) is not None:
+            number = request.get("id")
+            try:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always", MapWarning)
+                    result = self._answer(request)
+                notes = [str(w.message) for w in caught if issubclass(w.category, MapWarning)]
+                self.send({"id": number, "result": result, "warnings": notes})
+            except HeteroError as error:
+                self._fail(number, "input", str(error))
+            except Cancelled as error:
+                self._fail(number, "cancelled", str(error))
+            except BrokenPipeError:
+                return 0  # the viewer is gone
+            except Exception as error:
+                sentence = f"A bug in Hetero stopped '{request.get('verb')}': {type(error).__name__}: {error}."
+                self._fail(number, "bug", sentence, traceback.format_exc())
+            self._cancelled.discard(number)
+        return 0
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        verb, values = request.get("verb"), request.get("settings", {})
+        if not isinstance(verb, str) or not isinstance(values, dict):
+            raise HeteroError('A request is one line {"id": 1, "verb": "level", "settings": {...}}; something else came.')
+        settings = settings_from(verb, values)
+        last = -_PROGRESS_INTERVAL
+
+        def progress(done: int, total: int, message: str) -> None:
+            nonlocal last
+            if request.get("id") in self._cancelled or self._closed.is_set():
+                raise Cancelled
+            if time.monotonic() - last >= _PROGRESS_INTERVAL:
+                last = time.monotonic()
+                self.send({"id": request.get("id"), "progress": {"done": done, "total": total, "message": message}})
+
+        progress(0, 0, f"{verb} starts")
+        return load(verb).run(settings, progress)
+
+    def _fail(self, number: Any, kind: str, message: str, detail: str | None = None) -> None:
+        self.send({"id": number, "error": {"kind": kind, "message": message, "detail": detail}})
+
+
+def _device() -> str:
+    """``"cuda"`` where the driver's device is there, else ``"cpu"``; torch is not imported for the greeting."""
+    return "cuda" if os.path.exists("/dev/nvidia0") or os.path.exists("/dev/dxg") else "cpu"
