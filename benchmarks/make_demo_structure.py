@@ -28,10 +28,8 @@ for chain in structure[0]:
                 f"ATOM {number} {atom.element.name} {atom.name} . {residue.name} {chain.name} {residue.seqid.num} "
                 f"{x:.1f} {y:.1f} {z:.1f} 1 0 {residue.seqid.num} {chain.name} 1"
             )
-columns = (
-    "group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id Cartn_x Cartn_y Cartn_z "
-    "occupancy B_iso_or_equiv auth_seq_id auth_asym_id pdbx_PDB_model_num"
-).split()
-text = "data_6ZU5\n#\nloop_\n" + "".join(f"_atom_site.{c}\n" for c in columns) + "\n".join(rows) + "\n"
+COLUMNS = """group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id
+Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_asym_id pdbx_PDB_model_num"""
+text = "data_6ZU5\n#\nloop_\n" + "".join(f"_atom_site.{c}\n" for c in COLUMNS.split()) + "\n".join(rows) + "\n"
 OUT.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 print(OUT, OUT.stat().st_size, "bytes,", len(rows), "atoms")

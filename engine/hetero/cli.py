@@ -40,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except Exception:  # the last door: a bug shows its traceback, and says so
         traceback.print_exc()
-        print(f"hetero {arguments[0]}: this is a bug in Hetero, not in your data; please report the lines above.", file=sys.stderr)
+        print(
+            f"hetero {arguments[0]}: this is a bug in Hetero, not in your data; please report the lines above.",
+            file=sys.stderr,
+        )
         return BUG
 
 
@@ -99,7 +102,9 @@ class _ProgressBar:
         self._bar.total = total
         self._bar.n = done
         self._bar.set_description_str(message, refresh=False)
-        if not self._bar.disable and (total == 0 or done >= total or self._bar.format_dict["elapsed"] - self._drawn > 0.1):
+        if not self._bar.disable and (
+            total == 0 or done >= total or self._bar.format_dict["elapsed"] - self._drawn > 0.1
+        ):
             self._drawn = self._bar.format_dict["elapsed"]
             self._bar.refresh()
 

@@ -48,7 +48,6 @@ class _Worker:
         self._answers = answers
         self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: set[Any] = set()
-        self._closed = threading.Event()
 
     def send(self, message: dict[str, Any]) -> None:
         self._answers.write(json.dumps(message) + "\n")
@@ -69,50 +68,62 @@ class _Worker:
                 self._cancelled.add(message["cancel"])
             else:
                 self._requests.put(message)
-        self._closed.set()
         self._requests.put(None)
 
     def work(self) -> int:
-        while (request := self._requests.get()) is not None:
-            number = request.get("id")
-            try:
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always", MapWarning)
-                    result = self._answer(request)
-                notes = [str(w.message) for w in caught if issubclass(w.category, MapWarning)]
-                self.send({"id": number, "result": result, "warnings": notes})
-            except HeteroError as error:
-                self._fail(number, "input", str(error))
-            except Cancelled as error:
-                self._fail(number, "cancelled", str(error))
-            except BrokenPipeError:
-                return 0  # the viewer is gone
-            except Exception as error:
-                sentence = f"A bug in Hetero stopped '{request.get('verb')}': {type(error).__name__}: {error}."
-                self._fail(number, "bug", sentence, traceback.format_exc())
-            self._cancelled.discard(number)
+        """Answer until there is nothing left to answer, or nobody to answer to."""
+        try:
+            while (request := self._requests.get()) is not None:
+                self.send({"id": request.get("id"), **self._outcome(request)})
+                self._cancelled.discard(request.get("id"))
+        except BrokenPipeError:
+            # The viewer is gone. The interpreter would complain once more when it closes the broken pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._answers.fileno())
         return 0
+
+    def _outcome(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", MapWarning)
+                result = self._answer(request)
+            return {
+                "result": result,
+                "warnings": [str(w.message) for w in caught if issubclass(w.category, MapWarning)],
+            }
+        except HeteroError as error:
+            return _error("input", str(error))
+        except Cancelled as error:
+            return _error("cancelled", str(error))
+        except Exception as error:
+            sentence = f"A bug in Hetero stopped '{request.get('verb')}': {type(error).__name__}: {error}."
+            return _error("bug", sentence, traceback.format_exc())
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         verb, values = request.get("verb"), request.get("settings", {})
         if not isinstance(verb, str) or not isinstance(values, dict):
-            raise HeteroError('A request is one line {"id": 1, "verb": "level", "settings": {...}}; something else came.')
+            raise HeteroError(
+                'A request is one line {"id": 1, "verb": "level", "settings": {...}}; something else came.'
+            )
         settings = settings_from(verb, values)
         last = -_PROGRESS_INTERVAL
 
         def progress(done: int, total: int, message: str) -> None:
             nonlocal last
-            if request.get("id") in self._cancelled or self._closed.is_set():
+            if request.get("id") in self._cancelled:
                 raise Cancelled
             if time.monotonic() - last >= _PROGRESS_INTERVAL:
                 last = time.monotonic()
-                self.send({"id": request.get("id"), "progress": {"done": done, "total": total, "message": message}})
+                try:
+                    self.send({"id": request.get("id"), "progress": {"done": done, "total": total, "message": message}})
+                except BrokenPipeError:
+                    raise Cancelled("The viewer is gone.") from None
 
         progress(0, 0, f"{verb} starts")
         return load(verb).run(settings, progress)
 
-    def _fail(self, number: Any, kind: str, message: str, detail: str | None = None) -> None:
-        self.send({"id": number, "error": {"kind": kind, "message": message, "detail": detail}})
+
+def _error(kind: str, message: str, detail: str | None = None) -> dict[str, Any]:
+    return {"error": {"kind": kind, "message": message, "detail": detail}}
 
 
 def _device() -> str:

@@ -22,6 +22,10 @@ VERBS = {
 }
 
 
+POSITIONAL = {"positional": True}
+"""Metadata of a settings field that stands on the command line without a flag."""
+
+
 def load(verb: str) -> ModuleType:
     """The module of a verb.
 
@@ -31,11 +35,6 @@ def load(verb: str) -> ModuleType:
     if verb not in VERBS:
         raise HeteroError(f"There is no verb '{verb}'; the verbs are {', '.join(VERBS)}.")
     return import_module(f"hetero.commands.{verb.replace('-', '_')}")
-
-
-def positional(**options: Any) -> Any:
-    """A settings field that stands on the command line without a flag."""
-    return dataclasses.field(metadata={"positional": True}, **options)
 
 
 def settings_from(verb: str, values: dict[str, Any]) -> Any:

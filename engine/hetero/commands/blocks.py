@@ -2,14 +2,14 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 import hetero
-from hetero.commands import info, positional
+from hetero.commands import POSITIONAL, info
 from hetero.commands.resolve import resolve_levels
 from hetero.errors import HeteroError
 from hetero.maps import open_ensemble, write_blocks
@@ -32,7 +32,7 @@ class Settings:
         min_kda: Smallest block that the effect rule reports, kDa at 0.81 Da/Å^3.
     """
 
-    folder: Path = positional()
+    folder: Path = field(metadata=POSITIONAL)
     out: Path
     level: str | None = None
     rule: Literal["effect", "published"] = "effect"
@@ -42,7 +42,7 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Write the blocks; the answer is ``info``'s on the new folder, with ``left_out`` (names of volumes) and ``seconds``.
+    """Write the blocks; the answer is ``info``'s on the new folder, with ``left_out``, ``volumes``, ``seconds``.
 
     Raises:
         HeteroError: no ensemble there, one volume only, mixed boxes, or levels at which nothing changes.
@@ -65,9 +65,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         rule = PublishedRule(seed=settings.seed)
     columns = rule.infer_blocks(patterns, progress)
     occupancy = [float(patterns.on[:, c].mean()) for c in columns]
-    blocks = make_blocks(
-        patterns.masks(columns), ensemble.apix, ensemble.origin, columns={"mean_occupancy": occupancy}
-    )
+    blocks = make_blocks(patterns.masks(columns), ensemble.apix, ensemble.origin, columns={"mean_occupancy": occupancy})
     left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
     config = {
         "verb": "blocks",

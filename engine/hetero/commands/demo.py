@@ -1,12 +1,12 @@
 """``hetero demo``: the main job end to end on the packaged structure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hetero.commands import blocks, level, occupancy, positional, simulate
+from hetero.commands import POSITIONAL, blocks, level, occupancy, simulate
 from hetero.files import atomic_folder
 from hetero.maps import open_ensemble, read_blocks
 from hetero.maps.picture import draw_blocks
@@ -26,7 +26,7 @@ class Settings:
         seed: For the simulated maps.
     """
 
-    out: Path = positional(default=Path("demo"))
+    out: Path = field(default=Path("demo"), metadata=POSITIONAL)
     volumes: int = 200
     box: int = 64
     seed: int = 0
@@ -39,9 +39,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """
     with atomic_folder(settings.out, replaces=_MARK) as folder:
         maps = folder / "maps"
-        simulate.run(
-            simulate.Settings(maps, volumes=settings.volumes, box=settings.box, seed=settings.seed), progress
-        )
+        simulate.run(simulate.Settings(maps, volumes=settings.volumes, box=settings.box, seed=settings.seed), progress)
         levels = level.run(level.Settings((maps,), out=maps / "ensemble.csv"), progress)
         found = blocks.run(blocks.Settings(maps, folder / "blocks", seed=settings.seed), progress)
         table = occupancy.run(occupancy.Settings(maps, folder / "blocks", folder / _MARK), progress)
@@ -65,7 +63,7 @@ def describe(result: dict[str, Any]) -> str:
     low, middle, high = result["levels"]
     lines = [
         f"levels: {low:.3g} to {high:.3g}, median {middle:.3g}",
-        f"blocks: {result['blocks']} found in {result['seconds_blocks']:.1f} s; the {len(result['truth'])} that were put in:",
+        f"blocks: {result['blocks']} found in {result['seconds_blocks']:.1f} s; the {len(result['truth'])} put in:",
         f"  {'chain':8}  in maps  {'found as':10}  overlap",
     ]
     for row in result["truth"]:

@@ -1,12 +1,12 @@
 """``hetero info``: what a file or folder is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hetero.commands import positional
+from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
 from hetero.maps import list_maps, open_ensemble, read_blocks, read_header, read_map, read_structure
 from hetero.maps.blocks import is_blocks_folder
@@ -23,7 +23,7 @@ class Settings:
         path: A map, a structure, a folder of maps, or a folder of blocks.
     """
 
-    path: Path = positional()
+    path: Path = field(metadata=POSITIONAL)
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -45,7 +45,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         return _structure(path)
     if is_map_path(path):
         return _map(path)
-    raise HeteroError(f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec) or a structure (.pdb, .cif) was expected.")
+    raise HeteroError(
+        f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec) or a structure (.pdb, .cif) was expected."
+    )
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -134,7 +136,8 @@ def _say_map(result: dict[str, Any]) -> str:
     lines = [
         f"{result['path']}: a map",
         _say_grid(result),
-        f"{result['mode']}, values {result['min']:.4g} to {result['max']:.4g}, mean {result['mean']:.4g}, s.d. {result['sd']:.4g}",
+        f"{result['mode']}, values {result['min']:.4g} to {result['max']:.4g}, "
+        f"mean {result['mean']:.4g}, s.d. {result['sd']:.4g}",
     ]
     return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
 
@@ -168,5 +171,3 @@ def _say_blocks(result: dict[str, Any]) -> str:
             f"{row['name']:10}  {row['n_voxels']:7,}  {row['volume_a3']:10,.0f}  {row['mass_kda']:7,.0f}  {often:>11}"
         )
     return "\n".join(lines)
-
-

@@ -1,10 +1,10 @@
 """``hetero level``: a contour level for each map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hetero.commands import positional
+from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
 from hetero.maps import list_maps, map_name, read_map, update_table
 from hetero.progress import Progress, silent
@@ -22,7 +22,7 @@ class Settings:
         out: Table to write (.csv). In a file called ensemble.csv other columns are kept.
     """
 
-    maps: tuple[Path, ...] = positional()
+    maps: tuple[Path, ...] = field(metadata=POSITIONAL)
     method: Literal["cnn", "percentile"] = "cnn"
     percentile: float = 99.0
     weights: Path | None = None

@@ -1,12 +1,12 @@
 """``hetero occupancy``: blocks or masks in every map of an ensemble."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hetero.commands import positional
+from hetero.commands import POSITIONAL
 from hetero.commands.resolve import resolve_levels
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
@@ -28,8 +28,8 @@ class Settings:
             and no level is used. Mask_NAME.mrc or NAME.mrc goes with NAME.mrc.
     """
 
-    folder: Path = positional()
-    blocks: Path = positional()
+    folder: Path = field(metadata=POSITIONAL)
+    blocks: Path = field(metadata=POSITIONAL)
     out: Path
     level: str | None = None
     reference: Path | None = None
@@ -90,7 +90,10 @@ def describe(result: dict[str, Any]) -> str:
     """Mean and range of each block, and where the table is."""
     values = np.array(result["values"])
     width = max(len(c) for c in result["columns"])
-    lines = [f"{len(result['names'])} volumes x {len(result['columns'])} blocks", f"{'':{width}}    mean     min     max"]
+    lines = [
+        f"{len(result['names'])} volumes x {len(result['columns'])} blocks",
+        f"{'':{width}}    mean     min     max",
+    ]
     for column, x in zip(result["columns"], values.T, strict=True):
         lines.append(f"{column:{width}}  {x.mean():6.3f}  {x.min():6.3f}  {x.max():6.3f}")
     return "\n".join([*lines, f"written: {result['out']} and {result['picture']}"])
@@ -105,7 +108,9 @@ def _read_masks(folder: Path, ensemble: Ensemble) -> tuple[list[str], np.ndarray
     for mask, path in zip(masks, paths, strict=True):
         volume = read_map(path)
         if not same_grid(volume, ensemble):
-            raise HeteroError(f"{path} lies on another grid ({_grid(volume)}) than the maps of {ensemble.folder} ({_grid(ensemble)}).")
+            raise HeteroError(
+                f"{path} lies on another grid ({_grid(volume)}) than the maps of {ensemble.folder} ({_grid(ensemble)})."
+            )
         mask[:] = volume.data
     return [map_name(path) for path in paths], masks
 

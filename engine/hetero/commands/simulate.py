@@ -60,7 +60,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         HeteroError: no such chain, a box too small for the structure, fewer than one map.
     """
     if settings.volumes < 1 or settings.box < 8:
-        raise HeteroError(f"{settings.volumes} maps of box {settings.box} were asked for; at least 1 map of box 8 was expected.")
+        raise HeteroError(
+            f"{settings.volumes} maps of box {settings.box} were asked for; at least 1 map of box 8 was expected."
+        )
     structure = read_structure(settings.structure or PACKAGED_STRUCTURE)
     groups = [tuple(b.split("+")) for b in settings.blocks] or _outer_chains(structure)
     _check_chains(structure, groups)
@@ -100,7 +102,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     """What was made."""
     return (
-        f"{info.describe(result)}\n{result['resolution']:.1f} Å; blocks that come and go: chains {', '.join(result['blocks'])}\n"
+        f"{info.describe(result)}\n"
+        f"{result['resolution']:.1f} Å; blocks that come and go: chains {', '.join(result['blocks'])}\n"
         f"the level that encloses the structure's mass: {result['level']:.4g}; the truth is in {result['path']}/truth"
     )
 
@@ -111,7 +114,9 @@ def _outer_chains(structure: Structure, count: int = 7) -> list[tuple[str]]:
     mass = np.array([structure.weights[structure.chains == c].sum() for c in names]) * _DALTON_PER_ELECTRON
     names = names[(mass >= 8000) & (mass < 0.2 * mass.sum())]
     if len(names) < 2:
-        raise HeteroError(f"{structure.name} has fewer than two chains of at least 8 kDa; name the chains that come and go.")
+        raise HeteroError(
+            f"{structure.name} has fewer than two chains of at least 8 kDa; name the chains that come and go."
+        )
     centers = np.array([structure.positions[structure.chains == c].mean(axis=0) for c in names])
     apart = np.linalg.norm(centers - structure.positions.mean(axis=0), axis=1)
     taken = [int(np.argmax(apart))]
@@ -127,7 +132,9 @@ def _check_chains(structure: Structure, groups: list[tuple[str, ...]]) -> None:
     for chain in (c for group in groups for c in group):
         if chain not in there:
             some = ", ".join(sorted(there)[:20])
-            raise HeteroError(f"{structure.name} has no chain {chain}; its chains are {some}{' ...' if len(there) > 20 else ''}.")
+            raise HeteroError(
+                f"{structure.name} has no chain {chain}; its chains are {some}{' ...' if len(there) > 20 else ''}."
+            )
 
 
 def _frame(structure: Structure, settings: Settings) -> tuple[float, np.ndarray]:
@@ -135,7 +142,8 @@ def _frame(structure: Structure, settings: Settings) -> tuple[float, np.ndarray]
     apix = settings.apix or float((high - low).max() / (0.7 * settings.box))
     if (high - low).max() > 0.95 * apix * settings.box:
         raise HeteroError(
-            f"{structure.name} is {(high - low).max():.0f} Å long and does not fit into {settings.box} voxels of {apix:g} Å."
+            f"{structure.name} is {(high - low).max():.0f} Å long and does not fit into {settings.box} voxels of "
+            f"{apix:g} Å; give a larger --box or --apix."
         )
     return apix, (low + high) / 2 - apix * (settings.box - 1) / 2
 

@@ -65,7 +65,7 @@ def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | 
     """Blocks from masks ``(K, z, y, x)`` bool, with their table: sizes, centres in Å, colours, then ``columns``."""
     masks = np.asarray(masks, dtype=bool)
     names = [f"block_{i:02d}" for i in range(len(masks))] if names is None else list(names)
-    voxels = masks.reshape(len(masks), -1).sum(axis=1)
+    voxels = masks.sum(axis=(1, 2, 3))
     volume = voxels * float(np.prod(apix))
     centers = np.array([np.argwhere(m).mean(axis=0) * apix + origin if m.any() else np.full(3, np.nan) for m in masks])
     centers = centers.reshape(-1, 3)
@@ -86,7 +86,7 @@ def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | 
 
 
 def write_blocks(folder: Path | str, blocks: Blocks, config: dict) -> None:
-    """Write ``block_00.mrc`` ... (0/1, int8), ``blocks.csv`` and ``config.json``; the folder appears whole or not at all."""
+    """Write ``block_00.mrc`` ... (0/1, int8), ``blocks.csv`` and ``config.json``, whole or not at all."""
     with atomic_folder(folder, replaces=TABLE) as temporary:
         for name, mask in zip(blocks.names, blocks.masks, strict=True):
             write_map(temporary / f"{name}.mrc", Volume(mask, blocks.apix, blocks.origin, name), dtype=np.int8)
@@ -114,10 +114,14 @@ def read_blocks(folder: Path | str) -> Blocks:
     volumes = [read_map(path) for path in paths]
     for path, volume in zip(paths, volumes, strict=True):
         if not same_grid(volume, volumes[0]):
-            raise HeteroError(f"{path} lies on another grid than {paths[0].name}; the masks of a folder share one grid.")
+            raise HeteroError(
+                f"{path} lies on another grid than {paths[0].name}; the masks of a folder share one grid."
+            )
     names = [map_name(path) for path in paths]
     if not volumes:
-        return Blocks(np.zeros((0, 1, 1, 1), bool), make_blocks(np.zeros((0, 1, 1, 1)), 1.0, 0.0).table, np.ones(3), np.zeros(3))
+        return Blocks(
+            np.zeros((0, 1, 1, 1), bool), make_blocks(np.zeros((0, 1, 1, 1)), 1.0, 0.0).table, np.ones(3), np.zeros(3)
+        )
     grid = volumes[0]
     blocks = make_blocks(np.stack([v.data > 0.5 for v in volumes]), grid.apix, grid.origin, names)
     if has_table:
@@ -134,5 +138,7 @@ def _with_table(blocks: Blocks, path: Path) -> Blocks:
     for column in written.columns:  # what was written wins where the row still has its file
         if column not in table or column == "color":
             table[column] = written[column].reindex(table.index)
-    table["color"] = table["color"].where(table["color"].notna(), [PALETTE[i % len(PALETTE)] for i in range(len(table))])
+    table["color"] = table["color"].where(
+        table["color"].notna(), [PALETTE[i % len(PALETTE)] for i in range(len(table))]
+    )
     return Blocks(blocks.masks, table, blocks.apix, blocks.origin)

@@ -25,7 +25,7 @@ class Ensemble:
         folder: where the maps lie.
         paths: the N files, natural order.
         header: the first map's header; every volume is checked against its shape when it is read.
-        table: one row a volume, in the order of ``paths``, indexed by name; columns of ``ensemble.csv``, where there is one.
+        table: one row a volume, in the order of ``paths``, indexed by name; the columns of ``ensemble.csv``, if any.
     """
 
     folder: Path

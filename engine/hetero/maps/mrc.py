@@ -77,16 +77,20 @@ def read_map(path: Path | str) -> Volume:
         MapWarning: the header has no voxel size (1 Å is assumed).
     """
     path = Path(path)
+    header = read_header(path)  # first: a header that promises too much must not make us allocate it
     with _open(path) as mrc:
-        header = _interpret(mrc.header, path)
         if mrc.data is None:
-            raise HeteroError(f"{path} is truncated: it ends before the {_text(header.shape)} voxels its header promises.")
+            raise HeteroError(
+                f"{path} is truncated: it ends before the {_text(header.shape)} voxels its header promises."
+            )
         data = np.ascontiguousarray(np.transpose(mrc.data, _file_axes(mrc.header)), dtype=np.float32)
     for note in header.notes:
         warnings.warn(f"{path.name}: {note}", MapWarning, stacklevel=2)
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
-        raise HeteroError(f"{path} holds {bad:,} values that are not numbers (NaN or infinite); a finite map was expected.")
+        raise HeteroError(
+            f"{path} holds {bad:,} values that are not numbers (NaN or infinite); a finite map was expected."
+        )
     return Volume(data, header.apix, header.origin, map_name(path))
 
 
@@ -105,8 +109,8 @@ def _open(path: Path, header_only: bool = False):
         size = os.path.getsize(path)
         if path.is_dir():
             raise HeteroError(f"{path} is a folder; a map file was expected.")
-        if size < 1024 and not path.name.lower().endswith((".gz", ".bz2")):
-            raise HeteroError(f"{path} is not an MRC map: it has {size} bytes, less than a header's 1024.")
+        if not _is_compressed(path):
+            _check_start(path, size)
         with warnings.catch_warnings(record=True):
             # mrcfile's permissive remarks arrive here as warnings; what matters of them is checked in _interpret.
             warnings.simplefilter("always")
@@ -114,7 +118,24 @@ def _open(path: Path, header_only: bool = False):
     except FileNotFoundError:
         raise HeteroError(f"{path} is not there; a map file was expected.") from None
     except (OSError, EOFError, ValueError, MemoryError) as error:
-        raise HeteroError(f"{path} cannot be read as an MRC map: {str(error).rstrip('.') or type(error).__name__}.") from error
+        raise HeteroError(
+            f"{path} cannot be read as an MRC map: {str(error).rstrip('.') or type(error).__name__}."
+        ) from error
+
+
+def _check_start(path: Path, size: int) -> None:
+    """Refuse what mrcfile would allocate gigabytes for: text read as a header promises an enormous extended header."""
+    if size < 1024:
+        raise HeteroError(f"{path} is not an MRC map: it has {size} bytes, less than a header's 1024.")
+    with open(path, "rb") as file:
+        start = file.read(96)
+    extended = [int.from_bytes(start[92:96], order, signed=True) for order in ("little", "big")]
+    if not any(0 <= n <= size - 1024 for n in extended):
+        raise HeteroError(f"{path} is not an MRC map: the header it begins with makes no sense.")
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.name.lower().endswith((".gz", ".bz2"))
 
 
 def _interpret(header: np.recarray, path: Path) -> MapHeader:
@@ -145,9 +166,11 @@ def _interpret(header: np.recarray, path: Path) -> MapHeader:
 
 
 def _check_length(path: Path, header: np.recarray, crs: np.ndarray, mode: int) -> None:
-    if path.name.lower().endswith((".gz", ".bz2")):
+    if _is_compressed(path):
         return  # known only once decompressed; read_map sees it then
-    expected = 1024 + max(int(header.nsymbt), 0) + int(np.prod(crs, dtype=object)) * np.dtype(_REAL_MODES[mode]).itemsize
+    expected = (
+        1024 + max(int(header.nsymbt), 0) + int(np.prod(crs, dtype=object)) * np.dtype(_REAL_MODES[mode]).itemsize
+    )
     found = os.path.getsize(path)
     if found < expected:
         raise HeteroError(f"{path} is truncated: its header promises {expected:,} bytes, the file has {found:,}.")

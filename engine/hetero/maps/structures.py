@@ -9,7 +9,10 @@ from hetero.errors import HeteroError
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap: the transform falls to 1/e at 1/resolution
-_RESIDUE_ELECTRONS = {"CA": 59.0, "P": 165.0}  # mean electrons of an amino acid / a nucleotide, when one atom stands for it
+_RESIDUE_ELECTRONS = {
+    "CA": 59.0,
+    "P": 165.0,
+}  # mean electrons of an amino acid / a nucleotide, when one atom stands for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,9 @@ def read_structure(path: Path | str) -> Structure:
     try:
         model = gemmi.read_structure(str(path))
     except (OSError, RuntimeError, ValueError) as error:
-        raise HeteroError(f"{path} cannot be read as a PDB or mmCIF structure: {str(error).splitlines()[0]}.") from error
+        raise HeteroError(
+            f"{path} cannot be read as a PDB or mmCIF structure: {str(error).splitlines()[0]}."
+        ) from error
     if len(model) == 0:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     model.remove_hydrogens()

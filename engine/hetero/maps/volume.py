@@ -53,7 +53,7 @@ class Volume:
 
 
 def same_grid(a, b, tolerance: float = 0.01) -> bool:
-    """Whether two things with ``shape``, ``apix`` and ``origin`` lie on one grid, to ``tolerance`` of a voxel per box."""
+    """Whether two things with ``shape``, ``apix``, ``origin`` lie on one grid, to ``tolerance`` of the box's length."""
     shape = np.asarray(a.shape)
     if tuple(shape) != tuple(b.shape):
         return False

@@ -4,9 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 
-def propagate_labels(
-    edges: np.ndarray, n_nodes: int, rng: np.random.Generator, max_rounds: int = 100
-) -> np.ndarray:
+def propagate_labels(edges: np.ndarray, n_nodes: int, rng: np.random.Generator, max_rounds: int = 100) -> np.ndarray:
     """Label propagation (Raghavan 2007): every node takes the label that most of its neighbours have.
 
     In each round one random half of the nodes is renewed, then the other, so that two neighbours do not swap labels

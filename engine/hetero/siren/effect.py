@@ -14,6 +14,7 @@ from hetero.siren.communities import propagate_labels
 from hetero.siren.patterns import Patterns
 
 _TILE = 2048
+_ROUNDING = 1e-5  # of a correlation summed in float32: equality with a bound counts as reaching it
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class EffectRule:
         """
         n, m = z.shape
         floor = chance_phi(n, self.alpha / max(m * (m - 1) // 2, 1))[totals]
-        least = max(self.phi_near, float(floor.min()))
+        least = max(self.phi_near, float(floor.min())) - _ROUNDING
         found = []
         tiles = range(0, m, _TILE)
         for number, i in enumerate(tiles):
@@ -85,7 +86,7 @@ class EffectRule:
                     a, b = a[upper], b[upper]
                 value, a, b = phi[a, b], i + a, j + b
                 needed = self.phi_at(np.linalg.norm(positions[a] - positions[b], axis=1))
-                linked = value >= np.maximum(needed, np.maximum(floor[a], floor[b]))
+                linked = value >= np.maximum(needed, np.maximum(floor[a], floor[b])) - _ROUNDING
                 found.append(np.stack([a[linked], b[linked]], axis=1))
         return np.concatenate(found)
 

@@ -80,10 +80,14 @@ def binarise(volumes: Iterable[Volume], levels: np.ndarray, progress: Progress =
         packed.append(np.packbits(on))
         names.append(volume.name)
     if len(names) < 2:
-        raise HeteroError(f"Only {len(names)} of {len(levels)} maps have a voxel at or above the level; at least two are needed.")
+        raise HeteroError(
+            f"Only {len(names)} of {len(levels)} maps have a voxel at or above the level; at least two are needed."
+        )
     voxels = np.flatnonzero((counts > len(levels) / 100) & (counts < len(names)))
     if voxels.size == 0:
-        raise HeteroError("No voxel is occupied in some of the maps and empty in others: at these levels all maps are alike.")
+        raise HeteroError(
+            "No voxel is occupied in some of the maps and empty in others: at these levels all maps are alike."
+        )
     on = np.empty((len(names), voxels.size), dtype=np.uint8)
     for row, bits in zip(on, packed, strict=True):
         row[:] = np.unpackbits(bits, count=counts.size)[voxels]

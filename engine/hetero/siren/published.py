@@ -54,7 +54,7 @@ class PublishedRule:
         return sorted(blocks, key=len, reverse=True)
 
     def cutoffs(self, patterns: Patterns, rng: np.random.Generator, progress: Progress = silent):
-        """The table: each voxel's row in it ``(m,)``, and the ``(U, U)`` cut-offs of "both on" and "both off" counts."""
+        """Each voxel's row in the table ``(m,)``, and its ``(U, U)`` cut-offs of "both on" and "both off" counts."""
         n = len(patterns.on)
         values, rows = np.unique(patterns.totals, return_inverse=True)
         share = values / n

@@ -1,0 +1,54 @@
+# make demo    set up an environment and run the main job end to end
+# make test    set up both environments and run every test
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The release that the tests ran with; setup.cfg allows later ones.
+TORCH ?= torch==2.13.0
+
+ENGINE := .venv
+CHIMERAX := .venv-chimerax
+ENGINE_READY := $(ENGINE)/.ready
+CHIMERAX_READY := $(CHIMERAX)/.ready
+BUNDLE := $(shell find chimerax_bundle -type f -not -path '*/build/*' -not -path '*/dist/*' -not -path '*egg-info*' 2>/dev/null)
+PIP := -m pip --disable-pip-version-check install -q
+
+export PYTHON
+
+.PHONY: demo test test-engine test-chimerax test-slow lint pictures clean
+
+demo: $(ENGINE_READY)
+	$(ENGINE)/bin/hetero demo demo
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+	  echo "opening napari ..."; $(ENGINE)/bin/python -m napari_hetero demo/maps demo/blocks; \
+	else \
+	  xvfb-run -a -s "-screen 0 1600x1200x24" $(ENGINE)/bin/python -m napari_hetero demo/maps demo/blocks --picture demo/napari.png \
+	  && echo "no display here; what napari would show: demo/napari.png"; \
+	fi
+
+test: test-engine test-chimerax
+
+test-engine: lint
+	NAPARI_STRICT_QT=1 $(ENGINE)/bin/python -m pytest --ignore=tests/chimerax_bundle -m "not slow"
+
+# Real ChimeraX with numpy 1.26; the engine runs in the other environment. The engine's own tests run here too, on that
+# numpy and without torch.
+test-chimerax: $(ENGINE_READY) $(CHIMERAX_READY)
+	HETERO_PYTHON=$(abspath $(ENGINE))/bin/python $(CHIMERAX)/bin/python -m pytest -p no:xvfb tests/chimerax_bundle -m "not slow"
+	$(CHIMERAX)/bin/python -m pytest tests/engine -m "not slow"
+
+test-slow: $(ENGINE_READY)
+	$(ENGINE)/bin/python -m pytest -m slow
+
+lint: $(ENGINE_READY)
+	$(ENGINE)/bin/python -m ruff check .
+	$(ENGINE)/bin/python -m ruff format --check .
+
+$(ENGINE_READY): setup.cfg .ci/system-libraries
+	.ci/system-libraries python napari
+	$(PYTHON) -m venv $(ENGINE)
+	@echo "installing the engine and napari into $(ENGINE) (a few minutes, about 2 GB) ..."
+	$(ENGINE)/bin/python $(PIP) $(TORCH)
+	$(ENGINE)/bin/python $(PIP) -e ".[napari,test]"
+	touch $@
+
+clean:
+	rm -rf $(ENGINE) $(CHIMERAX) build dist demo *.egg-info

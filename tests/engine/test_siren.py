@@ -1,0 +1,197 @@
+"""Blocks: the fast paths against plain loops, known blocks, ensembles without any, and what must not matter."""
+
+import math
+
+import networkx as nx
+import numpy as np
+import pytest
+from scipy.stats import hypergeom
+
+from hetero.errors import HeteroError
+from hetero.maps import Volume
+from hetero.siren import EffectRule, Patterns, PublishedRule, binarise
+from hetero.siren.communities import propagate_labels
+from hetero.siren.effect import chance_phi, standardise
+from hetero.siren.published import find_edges, locality_factor
+
+SHAPE, APIX = (8, 9, 10), np.array([6.0, 6.0, 6.0])
+
+
+def make_patterns(n=80, seed=0, blocks=((0.5, 40), (0.3, 30), (0.75, 35)), flips=0.03) -> Patterns:
+    """Voxels of a small grid: some follow their block's on/off with a few flips, the rest are independent."""
+    rng = np.random.default_rng(seed)
+    on = (rng.random((n, int(np.prod(SHAPE)))) < rng.uniform(0.1, 0.9, int(np.prod(SHAPE)))).astype(np.uint8)
+    start = 0
+    for probability, size in blocks:
+        state = rng.random(n) < probability
+        on[:, start : start + size] = state[:, None] ^ (rng.random((n, size)) < flips)
+        start += size + 20
+    changes = (on.sum(axis=0) > n / 100) & (on.sum(axis=0) < n)
+    return Patterns(on[:, changes], np.flatnonzero(changes), SHAPE, APIX, tuple(map(str, range(n))), (), n)
+
+
+@pytest.fixture
+def patterns() -> Patterns:
+    return make_patterns()
+
+
+def test_effect_edges_equal_plain_loops(patterns):
+    """Every pair, one at a time, from the definition of phi."""
+    rule, n = EffectRule(), len(patterns.on)
+    m = patterns.on.shape[1]
+    floor = chance_phi(n, rule.alpha / (m * (m - 1) / 2))
+    counts, on, positions = patterns.totals.tolist(), patterns.on.T.astype(int).tolist(), patterns.positions.tolist()
+    expected = set()
+    for i in range(m):
+        for j in range(i + 1, m):
+            a, b, both = counts[i] / n, counts[j] / n, sum(x & y for x, y in zip(on[i], on[j], strict=True)) / n
+            phi = (both - a * b) / math.sqrt(a * (1 - a) * b * (1 - b))
+            needed = 0.5 + 0.1 * min(max((math.dist(positions[i], positions[j]) - 15) / 25, 0), 1)
+            if phi >= max(needed, floor[counts[i]], floor[counts[j]]) - 1e-6:
+                expected.add((i, j))
+    edges = rule.edges(standardise(patterns.on), patterns.totals, patterns.positions)
+    assert expected
+    assert set(map(tuple, edges.tolist())) == expected
+
+
+def test_chance_phi_is_the_exact_tail():
+    """At the returned correlation the hypergeometric tail is within the probability; one volume less, it is not."""
+    n, probability = 120, 1e-8
+    phi = chance_phi(n, probability)
+    for k in (20, 37, 60, 90):
+        together = phi[k] * k / n * (1 - k / n) * n + k * k / n
+        off_or_on = round(together) if k <= n / 2 else round(together - 2 * k + n)
+        rare = min(k, n - k)
+        assert hypergeom.sf(off_or_on - 1, n, rare, rare) <= probability < hypergeom.sf(off_or_on - 2, n, rare, rare)
+    assert np.isinf(phi[[1, 2, 118]]).all(), "the same two volumes out of 120 prove nothing among 10^8 pairs"
+
+
+def test_published_edges_equal_plain_loops(patterns):
+    rule, rng = PublishedRule(), np.random.default_rng(3)
+    rows, both_on, both_off = rule.cutoffs(patterns, rng)
+    sample = np.arange(0, patterns.on.shape[1], 2)
+    n, expected = len(patterns.on), set()
+    for a, i in enumerate(sample):
+        for j in sample[a + 1 :]:
+            on_i, on_j = patterns.on[:, i] == 1, patterns.on[:, j] == 1
+            distance = float(np.linalg.norm(patterns.positions[i] - patterns.positions[j]))
+            factor = 1.75 if distance >= 40 else max(1.25, 0.02 * distance + 0.95)
+            if (on_i & on_j).sum() > factor * both_on[rows[i], rows[j]] and (~on_i & ~on_j).sum() > both_off[
+                rows[i], rows[j]
+            ]:
+                expected.add((int(i), int(j)))
+    assert expected
+    assert set(map(tuple, find_edges(patterns, sample, rows, both_on, both_off).tolist())) == expected
+    assert n == 80
+
+
+def test_published_expansion_equals_plain_loops():
+    rule, patterns = PublishedRule(), make_patterns(n=200, blocks=((0.2, 40), (0.3, 30)))
+    rows, both_on, both_off = rule.cutoffs(patterns, np.random.default_rng(0))
+    block = np.arange(5, 25)
+    center = np.median(patterns.positions[block], axis=0)
+    expected = []
+    for i in range(patterns.on.shape[1]):
+        distance = np.linalg.norm(patterns.positions[i] - center)
+        factor = 1.0 if distance == 0 else float(locality_factor(distance))
+        linked = 0
+        for k in block:
+            both = int((patterns.on[:, i] & patterns.on[:, k]).sum())
+            neither = int(((1 - patterns.on[:, i]) & (1 - patterns.on[:, k])).sum())
+            linked += both > factor * both_on[rows[i], rows[k]] and neither > both_off[rows[i], rows[k]]
+        if linked / len(block) >= 0.25:
+            expected.append(i)
+    assert expected
+    assert rule._expand(patterns, block, rows, both_on, both_off).tolist() == expected
+
+
+def test_bootstrap_table_scatters_about_its_limit(patterns):
+    """The published Monte-Carlo table against the median largest draw that replaces it: no bias, some noise."""
+    _, exact_on, exact_off = PublishedRule().cutoffs(patterns, np.random.default_rng(0))
+    _, drawn_on, drawn_off = PublishedRule(bootstrap=True).cutoffs(patterns, np.random.default_rng(0))
+    for exact, drawn in ((exact_on, drawn_on), (exact_off, drawn_off)):
+        assert abs((drawn - exact).mean()) < 0.6
+        assert (drawn - exact).std() < 2.5
+        np.testing.assert_array_equal(drawn, drawn.T)
+
+
+@pytest.mark.parametrize(
+    ("distance", "factor"), [(0, 1.25), (15, 1.25), (27.5, 1.5), (39.999, 1.75), (40, 1.75), (300, 1.75)]
+)
+def test_locality_factor(distance, factor):
+    assert locality_factor(np.array(distance)) == pytest.approx(factor, abs=1e-3)
+
+
+def test_label_propagation_finds_cliques_that_networkx_finds():
+    graph = nx.ring_of_cliques(12, 15)
+    labels = propagate_labels(np.array(graph.edges), graph.number_of_nodes(), np.random.default_rng(0))
+    ours = {frozenset(np.flatnonzero(labels == k).tolist()) for k in set(labels)}
+    theirs = {frozenset(c) for c in nx.algorithms.community.label_propagation_communities(graph)}
+    assert ours == theirs == {frozenset(range(15 * i, 15 * i + 15)) for i in range(12)}
+
+
+def test_label_propagation_without_edges():
+    assert propagate_labels(np.zeros((0, 2), int), 4, np.random.default_rng(0)).tolist() == [0, 1, 2, 3]
+
+
+def overlap(found: set[int], true: set[int]) -> float:
+    return len(found & true) / len(found | true)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_effect_rule_finds_known_blocks_and_nothing_else(seed):
+    patterns = make_patterns(n=150, seed=seed)
+    blocks = [set(patterns.voxels[b].tolist()) for b in EffectRule(seed=seed, min_kda=1.0).infer_blocks(patterns)]
+    truth = [set(range(0, 40)), set(range(60, 90)), set(range(110, 145))]
+    assert len(blocks) == 3
+    for true in truth:
+        assert max(overlap(b, true) for b in blocks) > 0.9
+
+
+@pytest.mark.parametrize("n", [40, 100, 300])
+def test_independent_voxels_give_no_block(n):
+    assert EffectRule(min_kda=0).infer_blocks(make_patterns(n=n, seed=n, blocks=())) == []
+
+
+def test_effect_rule_is_blind_to_the_sign():
+    """Swapping occupied and empty everywhere changes nothing: "mostly there" is as good as "mostly absent"."""
+    patterns = make_patterns(n=150)
+    swapped = Patterns(1 - patterns.on, patterns.voxels, SHAPE, APIX, patterns.volumes, (), 150)
+    rule = EffectRule(min_kda=1.0)
+    for a, b in zip(rule.infer_blocks(patterns), rule.infer_blocks(swapped), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_order_of_volumes_does_not_matter():
+    patterns = make_patterns(n=150)
+    order = np.random.default_rng(5).permutation(150)
+    shuffled = Patterns(patterns.on[order], patterns.voxels, SHAPE, APIX, patterns.volumes, (), 150)
+    rule = EffectRule(min_kda=1.0)
+    assert [b.tolist() for b in rule.infer_blocks(patterns)] == [b.tolist() for b in rule.infer_blocks(shuffled)]
+
+
+def test_published_rule_repeats_with_its_seed(patterns):
+    first, again = (PublishedRule(seed=4).infer_blocks(patterns) for _ in range(2))
+    assert [b.tolist() for b in first] == [b.tolist() for b in again]
+    assert len(first) >= 1
+
+
+def volumes(on: np.ndarray) -> list[Volume]:
+    return [Volume(row.reshape(2, 2, 2), 2.0, name=f"v{i}") for i, row in enumerate(on)]
+
+
+def test_binarise_takes_each_map_at_its_own_level():
+    values = np.array([[1, 2, 3, 4, 5, 6, 7, 8], [10, 20, 30, 40, 50, 60, 70, 80], [0] * 8], float)
+    patterns = binarise(volumes(values), np.array([5.0, 70.0, 3.0]))
+    # voxels 4 and 5 differ between the first two; 6 and 7 are always on; the third map is empty at its level
+    assert patterns.voxels.tolist() == [4, 5]
+    assert patterns.on.tolist() == [[1, 1], [0, 0]]
+    assert (patterns.volumes, patterns.empty) == (("v0", "v1"), ("v2",))
+
+
+def test_binarise_refuses_what_cannot_tell_anything():
+    same = np.tile(np.arange(8.0), (4, 1))
+    with pytest.raises(HeteroError, match="all maps are alike"):
+        binarise(volumes(same), np.full(4, 3.0))
+    with pytest.raises(HeteroError, match="Only 1 of 4 maps"):
+        binarise(volumes(same), np.array([3.0, 99, 99, 99]))
