@@ -48,7 +48,7 @@ class Settings:
     apix: float | None = None
     resolution: float | None = None
     blocks: tuple[str, ...] = ()
-    noise: float = 0.25
+    noise: float = 0.2
     gain: float = 0.03
     seed: int = 0
 
@@ -156,7 +156,7 @@ def _level_of_mass(density: np.ndarray, dalton: float, apix: float) -> float:
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int, int], sd: float) -> np.ndarray:
     """Noise blurred to about the maps' resolution."""
-    noise = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.8)
+    noise = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.8, mode="wrap")
     return noise * (sd / noise.std()) if sd > 0 else np.zeros(shape, np.float32)
 
 
