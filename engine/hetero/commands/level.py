@@ -1,12 +1,16 @@
 """``hetero level``: a contour level for each map."""
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
-from hetero.maps import list_maps, map_name, read_map, update_table
+from hetero.files import atomic_path
+from hetero.maps import Volume, list_maps, map_name, read_map, update_table
+from hetero.maps.ensemble import TABLE
 from hetero.progress import Progress, silent
 
 
@@ -37,26 +41,22 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: no maps were named, all of them failed, or the table cannot be written.
     """
-    from hetero.level import predict_level
+    from hetero.level import predict_levels
 
-    paths = _expand(settings.maps)
-    rows = []
-    for done, path in enumerate(paths):
-        progress(done, len(paths), f"levelling {map_name(path)}")
-        row: dict[str, Any] = {"name": map_name(path), "path": str(path)}
-        try:
-            answer = predict_level(read_map(path), settings.method, settings.weights, settings.percentile)
-        except HeteroError as error:
-            row["error"] = str(error)
-        else:
-            row |= {
-                "level": answer.level,
-                "level_sd": answer.level_sd,
-                "enclosed_volume_a3": answer.enclosed_volume_a3,
-                "mass_kda": answer.mass_kda,
-            }
-        rows.append(row)
-    progress(len(paths), len(paths), "levels are ready")
+    rows: list[dict[str, Any]] = [{"name": map_name(path), "path": str(path)} for path in _expand(settings.maps)]
+    progress(0, len(rows), "predicting levels")
+    readable: list[dict[str, Any]] = []
+    answers = predict_levels(
+        _readable_maps(rows, readable),
+        settings.method,
+        settings.weights,
+        settings.percentile,
+        progress=progress,
+        total=len(rows),
+    )
+    for index, answer in enumerate(answers):
+        row = readable[index]
+        row |= {"error": str(answer)} if isinstance(answer, HeteroError) else dataclasses.asdict(answer)
     if settings.out is not None:
         _write(settings.out, rows)
     return {"maps": rows, "out": str(settings.out) if settings.out else None}
@@ -77,6 +77,18 @@ def describe(result: dict[str, Any]) -> str:
     if result["out"]:
         lines.append(f"written: {result['out']}")
     return "\n".join(lines)
+
+
+def _readable_maps(rows: list[dict[str, Any]], readable: list[dict[str, Any]]) -> Iterator[Volume]:
+    """The maps that can be read, their rows appended to ``readable``; the other rows get their error."""
+    for row in rows:
+        try:
+            volume = read_map(row["path"])
+        except HeteroError as error:
+            row["error"] = str(error)
+        else:
+            readable.append(row)
+            yield volume
 
 
 def _expand(maps: tuple[Path, ...]) -> list[Path]:
@@ -105,6 +117,8 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
     if table.index.has_duplicates:
         twice = table.index[table.index.duplicated()][0]
         raise HeteroError(f"{out} was not written: two of the maps are called {twice}; level one folder at a time.")
-    if out.name != "ensemble.csv":
-        out.unlink(missing_ok=True)
-    update_table(out, table)
+    if out.name == TABLE:
+        update_table(out, table)
+    else:
+        with atomic_path(out) as temporary:
+            table.to_csv(temporary, index_label="name")

@@ -35,7 +35,8 @@ def resolve_levels(ensemble: Ensemble, level: str | float | None, progress: Prog
         from hetero.level import predict_levels
 
         levels = []
-        for name, answer in zip(ensemble.names, predict_levels(ensemble, progress=progress), strict=True):
+        answers = predict_levels(ensemble, progress=progress, total=len(ensemble))
+        for name, answer in zip(ensemble.names, answers, strict=True):
             if isinstance(answer, HeteroError):
                 raise HeteroError(f"No level can be predicted for {name}: {answer}")
             levels.append(answer.level)

@@ -1,11 +1,11 @@
 """``hetero train-level``: train the level network on simulated maps of atomic structures."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hetero.commands import positional
+from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
 from hetero.maps import read_structure
 from hetero.maps.structures import is_structure_path
@@ -27,11 +27,11 @@ class Settings:
         threads: CPU threads.
     """
 
-    structures: Path = positional()
+    structures: Path = field(metadata=POSITIONAL)
     out: Path
-    maps: int = 6000
+    maps: int = 4000
     epochs: int = 3
-    held_out_maps: int = 400
+    held_out_maps: int = 300
     seed: int = 0
     max_box: int = 128
     threads: int = 1
@@ -53,7 +53,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if not settings.out.absolute().parent.is_dir():
         raise HeteroError(f"Cannot write {settings.out}: its folder is not there.")
     plan = TrainingPlan(
-        maps=settings.maps, epochs=settings.epochs, seed=settings.seed, threads=settings.threads, max_box=settings.max_box
+        maps=settings.maps,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        threads=settings.threads,
+        max_box=settings.max_box,
     )
     structures = _read_structures(settings.structures, progress)
     training, held_out = split_structures(structures, plan.held_out, plan.seed)
@@ -67,7 +71,13 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     report = {}
     if settings.held_out_maps:
         report = evaluate_levels(
-            network, training, held_out, settings.held_out_maps, settings.seed, settings.max_box, progress
+            network,
+            training,
+            held_out,
+            maps=settings.held_out_maps,
+            seed=settings.seed,
+            max_box=settings.max_box,
+            progress=progress,
         )
     names = [structure.name for structure in held_out]
     metadata = {
@@ -111,5 +121,5 @@ def _read_structures(folder: Path, progress: Progress) -> list:
         progress(i, len(paths), f"reading {path.name}")
         structures.append(read_structure(path))
     if len(structures) < 3:
-        raise HeteroError(f"{folder} holds {len(structures)} structures; at least 3 were expected, one of them to hold out.")
+        raise HeteroError(f"{folder} holds {len(structures)} structures; at least 3 were expected.")
     return structures

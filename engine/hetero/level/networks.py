@@ -1,0 +1,125 @@
+"""The two level networks, and reading their weights safely.
+
+This module imports torch; ``hetero.level`` does not import it until a network is needed.
+"""
+
+import pickle
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hetero.errors import HeteroError
+
+FORMAT = "hetero envelope network 1"
+
+
+class PublishedLevelNetwork(nn.Module):
+    """The 3D-CNN of SIREn (Kinman et al. 2025): a 64^3 map in normalised units to its normalised level.
+
+    2,300,545 parameters, 55 G multiply-adds a map; the names of its parameters are those of the published checkpoints.
+    """
+
+    box = 64
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv3d(1, 32, 7), nn.BatchNorm3d(32), nn.ReLU(),                          # 58^3
+            nn.Conv3d(32, 64, 5), nn.BatchNorm3d(64), nn.ReLU(), nn.MaxPool3d(2),        # 54^3, 27^3
+            nn.Conv3d(64, 128, 5), nn.BatchNorm3d(128), nn.ReLU(), nn.MaxPool3d(2),      # 23^3, 11^3
+            nn.Conv3d(128, 256, 3), nn.BatchNorm3d(256), nn.ReLU(), nn.MaxPool3d(2),     # 9^3, 4^3
+            nn.Conv3d(256, 384, 1), nn.ReLU(), nn.AvgPool3d(3, stride=2), nn.Dropout(0.3),  # 1^3
+        )  # fmt: skip
+        self.mlp = nn.Sequential(nn.Linear(384, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """``(b, 64, 64, 64)`` normalised maps to ``(b,)`` normalised levels."""
+        return self.mlp(self.conv(maps[:, None]).flatten(1))[:, 0]
+
+
+class SymmetricConv3d(nn.Module):
+    """A 3^3 convolution whose kernel is the same along all axes and directions.
+
+    Its 27 weights are four: centre, faces, edges, corners. A network of such layers gives the same answer for a map and
+    its mirror images and axis permutations, without trying them all.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 4) * (2 / (27 * inputs)) ** 0.5)
+        step = torch.tensor([1, 0, 1])
+        self.register_buffer("distance", step[:, None, None] + step[:, None] + step, persistent=False)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """``(b, inputs, z, y, x)`` to ``(b, outputs, z, y, x)``; zeros lie beyond the box."""
+        return F.conv3d(values, self.weight[:, :, self.distance], padding=1)
+
+
+class EnvelopeNetwork(nn.Module):
+    """A small U-net of ours: where in a framed map is the molecule?
+
+    Fully convolutional, 1.4 G multiply-adds a map, symmetric under flips and axis permutations. The contour level
+    follows from its answer as the level whose enclosed region agrees best with the envelope
+    (:func:`hetero.level.framing.best_level`), so it comes in the units of the map it is asked for.
+    """
+
+    def __init__(self, channels: int = 3, widths: tuple[int, ...] = (16, 32, 64, 96)):
+        super().__init__()
+        self.stem = _layer(channels, widths[0])
+        self.down = nn.ModuleList(nn.Sequential(_layer(a, b), _layer(b, b)) for a, b in pairwise(widths))
+        self.narrow = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairwise(widths))
+        self.merge = nn.ModuleList(_layer(a, a) for a in widths[:-1])
+        self.head = nn.Conv3d(widths[0], 1, 1)
+        nn.init.constant_(self.head.bias, -3.0)  # most of a box is solvent
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """``(b, 3, n, n, n)`` features, ``n`` a multiple of 8, to ``(b, n, n, n)`` log-odds of being inside."""
+        levels = [self.stem(features)]
+        for down in self.down:
+            levels.append(down(F.avg_pool3d(levels[-1], 2)))
+        values = levels.pop()
+        for narrow, merge in zip(reversed(self.narrow), reversed(self.merge), strict=True):
+            wider = F.interpolate(narrow(values), scale_factor=2, mode="trilinear", align_corners=False)
+            values = merge(levels.pop() + wider)
+        return self.head(values)[:, 0]
+
+
+def _layer(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(SymmetricConv3d(inputs, outputs), nn.BatchNorm3d(outputs), nn.ReLU())
+
+
+def load_network(path: Path | str) -> nn.Module:
+    """Read the weights of either network, ready for prediction on the CPU.
+
+    Nothing in the file is executed: besides tensors and plain values only the class ``MSELoss``, which the published
+    checkpoints carry, is accepted.
+
+    Args:
+        path: weights written by ``hetero train-level``, or a published SIREn checkpoint (``model_state_dict``).
+
+    Raises:
+        HeteroError: not there, or not one of the two.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise HeteroError(f"There is no weights file {path}.")
+    try:
+        with torch.serialization.safe_globals([torch.nn.modules.loss.MSELoss]):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
+    if not isinstance(checkpoint, dict):
+        raise HeteroError(f"{path} holds a {type(checkpoint).__name__}; a checkpoint of a level network was expected.")
+    ours = checkpoint.get("format") == FORMAT
+    network = EnvelopeNetwork() if ours else PublishedLevelNetwork()
+    state = checkpoint.get("state") if ours else checkpoint.get("model_state_dict")
+    if not isinstance(state, dict):
+        raise HeteroError(f"{path} holds neither weights of ours nor a SIREn checkpoint with 'model_state_dict'.")
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise HeteroError(f"The weights in {path} do not fit the {type(network).__name__}.") from error
+    return network.eval()

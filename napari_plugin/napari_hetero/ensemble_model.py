@@ -1,0 +1,147 @@
+"""What the Ensemble widget shows, without Qt or napari: which volume, at which level, and where that level comes
+from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from psygnal import Signal
+
+from hetero.errors import HeteroError
+
+# Where a level comes from, in the words of the screen.
+KEPT = "from ensemble.csv"
+PREDICTED = "predicted"
+YOURS = "set by you"
+PROVISIONAL = "provisional"
+
+
+@dataclass(frozen=True)
+class ShownLevel:
+    """The level of one volume. ``sd`` is in standard deviations above the map's mean, None where it is not known."""
+
+    value: float
+    source: str
+    sd: float | None = None
+
+    def __str__(self):
+        spread = "" if self.sd is None else f" ({self.sd:.1f} s.d.)"
+        return f"{self.value:.4g}{spread}, {self.source}"
+
+
+class EnsembleModel:
+    """An ensemble, the volume looked at, and the level of each volume.
+
+    ``changed`` is emitted after every change. ``ensemble`` is a :class:`hetero.maps.Ensemble`.
+    """
+
+    changed = Signal()
+
+    def __init__(self, ensemble):
+        self.ensemble = ensemble
+        self.index = 0
+        self.scale = 1.0
+        self._levels: dict[str, ShownLevel] = {}
+        self._yours: dict[str, ShownLevel] = {}
+        self._provisional: dict[str, ShownLevel] = {}
+        self._volume = None
+        spreads = (
+            ensemble.table["level_sd"].to_numpy(float)
+            if "level_sd" in ensemble.table
+            else np.full(len(ensemble), np.nan)
+        )
+        for name, level, spread in zip(ensemble.names, ensemble.levels, spreads, strict=True):
+            if np.isfinite(level):
+                self._levels[name] = ShownLevel(float(level), KEPT, float(spread) if np.isfinite(spread) else None)
+
+    @property
+    def name(self) -> str:
+        """Name of the volume looked at."""
+        return self.ensemble.names[self.index]
+
+    @property
+    def path(self) -> Path:
+        """File of the volume looked at."""
+        return self.ensemble.paths[self.index]
+
+    @property
+    def title(self) -> str:
+        """What the ensemble is called: its folder, or the map where there is only one."""
+        return self.ensemble.folder.resolve().name if len(self.ensemble) > 1 else self.name
+
+    @property
+    def volume(self):
+        """The :class:`hetero.maps.Volume` looked at; the last one read is kept. Raises HeteroError where it cannot
+        be read."""
+        if self._volume is None or self._volume[0] != self.index:
+            self._volume = (self.index, self.ensemble[self.index])
+        return self._volume[1]
+
+    @property
+    def n_unknown(self) -> int:
+        """How many volumes have no level but a provisional one."""
+        return sum(name not in self._levels and name not in self._yours for name in self.ensemble.names)
+
+    def go_to(self, index: int) -> None:
+        """Look at another volume; numbers beyond the ends mean the ends."""
+        index = min(max(int(index), 0), len(self.ensemble) - 1)
+        if index != self.index:
+            self.index = index
+            self.changed.emit()
+
+    def level(self) -> ShownLevel:
+        """The level at which the current volume is drawn: its own one times ``scale``.
+
+        Raises HeteroError where a provisional level is needed and the map gives none.
+        """
+        own = self._yours.get(self.name) or self._levels.get(self.name) or self._provisional_level()
+        if self.scale == 1.0:
+            return own
+        return ShownLevel(own.value * self.scale, f"{own.source}, times {self.scale:.2f}")
+
+    def set_level(self, value: float | None) -> None:
+        """Draw the current volume at ``value``; None goes back to its own level."""
+        if value is None:
+            self._yours.pop(self.name, None)
+        else:
+            self._yours[self.name] = ShownLevel(float(value) / self.scale, YOURS)
+        self.changed.emit()
+
+    def set_scale(self, scale: float) -> None:
+        """Multiply every volume's level by ``scale``."""
+        if scale != self.scale:
+            self.scale = float(scale)
+            self.changed.emit()
+
+    def take(self, rows: list[dict]) -> int:
+        """Take levels from the answer of the level command (its ``maps``), joined by name; returns how many fitted."""
+        taken = 0
+        for row in rows:
+            if row["name"] in self.ensemble.names and row.get("level") is not None:
+                self._levels[row["name"]] = ShownLevel(float(row["level"]), PREDICTED, row.get("level_sd"))
+                self._yours.pop(row["name"], None)
+                taken += 1
+        if taken:
+            self.changed.emit()
+        return taken
+
+    def _provisional_level(self) -> ShownLevel:
+        if self.name not in self._provisional:
+            from hetero.commands import level
+
+            row = level.run(level.Settings(maps=(str(self.path),), method="percentile"))["maps"][0]
+            if row.get("level") is None:
+                raise HeteroError(row["error"])
+            self._provisional[self.name] = ShownLevel(row["level"], PROVISIONAL, row.get("level_sd"))
+        return self._provisional[self.name]
+
+
+def ensemble_of_one(path: Path | str):
+    """A single map as an :class:`hetero.maps.Ensemble` of one, so that every widget serves it as well."""
+    import pandas as pd
+
+    from hetero.maps import Ensemble, map_name, read_header
+
+    path = Path(path)
+    table = pd.DataFrame(index=pd.Index([map_name(path)], name="name"))
+    return Ensemble(path.parent, (path,), read_header(path), table)

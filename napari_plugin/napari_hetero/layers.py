@@ -1,0 +1,122 @@
+"""Engine objects -> napari layer tuples ``(data, keywords, type)``. Imports neither Qt nor the viewer.
+
+Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, blocks or drawn) and its
+``path``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+KEY = "napari_hetero"
+AXES = ("z", "y", "x")
+UNITS = ("angstrom",) * 3
+
+
+def ensemble_layer(ensemble) -> tuple:
+    """A lazy image ``(n, z, y, x)`` of the maps' own values; each map is read from its file when it is looked at.
+
+    Only the first map is read here, for the contrast. Shown by 3D viewers as a maximum projection: a surface needs a
+    level of its own for every map, which is the Ensemble widget's work.
+    """
+    # Module-level function of a path: dask names the task by it, without hashing any data.
+    from dask import array, delayed
+
+    maps = [
+        array.from_delayed(delayed(_load, pure=True)(str(p), ensemble.shape), ensemble.shape, np.float32)
+        for p in ensemble.paths
+    ]
+    keywords = {
+        "name": ensemble.folder.resolve().name,
+        "scale": (1.0, *ensemble.apix),
+        "translate": (0.0, *ensemble.origin),
+        "units": ("dimensionless", *UNITS),
+        "axis_labels": ("volume", *AXES),
+        "contrast_limits": contrast(ensemble[0].data),
+        "rendering": "mip",
+        "metadata": {KEY: {"kind": "ensemble", "path": str(ensemble.folder), "names": list(ensemble.names)}},
+    }
+    return array.stack(maps), keywords, "image"
+
+
+def map_layer(volume, path: Path | str) -> tuple:
+    """One map as an image ``(z, y, x)``."""
+    keywords = {
+        "name": volume.name,
+        **placed(volume),
+        "contrast_limits": contrast(volume.data),
+        "rendering": "mip",
+        "metadata": {KEY: {"kind": "map", "path": str(path)}},
+    }
+    return volume.data, keywords, "image"
+
+
+def blocks_layer(blocks, folder: Path | str) -> tuple:
+    """Blocks as labels ``(z, y, x)``: block k has the number k + 1 and its own colour; its row of the table is in
+    ``features``."""
+    features = blocks.table.reset_index()
+    features.insert(0, "index", np.arange(1, len(blocks) + 1))
+    keywords = {
+        "name": Path(folder).resolve().name,
+        **placed(blocks),
+        "colormap": label_colors(blocks.colors),
+        "features": features,
+        "metadata": {KEY: {"kind": "blocks", "path": str(folder)}},
+    }
+    return paint_labels(blocks.masks), keywords, "labels"
+
+
+def paint_labels(masks: np.ndarray, shown: np.ndarray | None = None) -> np.ndarray:
+    """Masks ``(K, z, y, x)`` bool -> numbers ``(z, y, x)``: k + 1 in block k, 0 outside; only the blocks in
+    ``shown`` (K,) bool.
+
+    Where blocks overlap the smaller one is seen, so that none vanishes under another.
+    """
+    labels = np.zeros(masks.shape[1:], dtype=np.uint8 if len(masks) < 255 else np.int32)
+    sizes = masks.sum(axis=(1, 2, 3))
+    for k in np.argsort(-sizes, kind="stable"):
+        if shown is None or shown[k]:
+            labels[masks[k]] = k + 1
+    return labels
+
+
+def label_colors(colors) -> dict:
+    """``#rrggbb`` of K blocks -> the colours of a labels layer."""
+    return {None: "transparent", 0: "transparent", **{k + 1: color for k, color in enumerate(colors)}}
+
+
+def placed(thing) -> dict:
+    """Where a thing with ``apix`` and ``origin`` (Å; z, y, x) stands, as keywords of a 3D layer."""
+    return {"scale": tuple(thing.apix), "translate": tuple(thing.origin), "units": UNITS, "axis_labels": AXES}
+
+
+def contrast(data: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest value of a map; napari refuses equal limits, so a constant map gets a span of one."""
+    low, high = float(data.min()), float(data.max())
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def tag(layer) -> dict:
+    """What :data:`KEY` says of a layer; empty for layers that are not ours."""
+    found = layer.metadata.get(KEY, {})
+    return found if isinstance(found, dict) else {}
+
+
+def add(viewer, layer_tuples) -> list:
+    """Add layer tuples to a viewer; returns the layers."""
+    from napari.layers import Layer
+
+    layers = [Layer.create(*layer_tuple) for layer_tuple in layer_tuples]
+    for layer in layers:
+        viewer.add_layer(layer)
+    return layers
+
+
+def _load(path: str, shape: tuple[int, int, int]) -> np.ndarray:
+    from hetero.errors import HeteroError
+    from hetero.maps import read_map
+
+    data = read_map(path).data
+    if data.shape != shape:
+        raise HeteroError(f"{path} has shape {data.shape}, the other maps of its folder have {shape}.")
+    return data

@@ -1,0 +1,58 @@
+"""What napari opens through us: a folder of maps, a folder of blocks, a single map. Heavy imports wait until one
+is read."""
+
+from pathlib import Path
+
+SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
+
+
+def get_reader(path):
+    """The reader for ``path`` (str or list of str), or None, quickly, where it is not ours.
+
+    A list of maps is not ours: which of them belong together is said by putting them into one folder.
+    """
+    if isinstance(path, (list, tuple)):
+        if len(path) != 1:
+            return None
+        path = path[0]
+    path = Path(path)
+    if path.is_dir():
+        return read if any(_is_map(p.name) for p in path.iterdir()) else None
+    return read if _is_map(path.name) else None
+
+
+def read(path) -> list[tuple]:
+    """Layer tuples of an ensemble folder, a blocks folder or a map.
+
+    Raises:
+        HeteroError: what lies there cannot be read; one sentence.
+    """
+    from napari_hetero import layers
+
+    path = Path(path[0] if isinstance(path, (list, tuple)) else path)
+    if not path.is_dir():
+        from hetero.maps import read_map
+
+        return [layers.map_layer(read_map(path), path)]
+    if holds_blocks(path):
+        from hetero.maps import read_blocks
+
+        return [layers.blocks_layer(read_blocks(path), path)]
+    from hetero.maps import open_ensemble
+
+    return [layers.ensemble_layer(open_ensemble(path))]
+
+
+def holds_blocks(folder: Path) -> bool:
+    """Whether a folder of maps holds blocks or masks: it has ``blocks.csv``, or its maps are called block_* or
+    mask*."""
+    if (folder / "blocks.csv").is_file():
+        return True
+    maps = [p.name.lower() for p in folder.iterdir() if _is_map(p.name)]
+    return bool(maps) and all(name.startswith(("block_", "mask")) for name in maps)
+
+
+def _is_map(name: str) -> bool:
+    # Said again here, not asked of hetero.maps: napari calls this for every path it opens, and the engine brings
+    # pandas.
+    return not name.startswith(".") and name.lower().removesuffix(".gz").endswith(SUFFIXES)

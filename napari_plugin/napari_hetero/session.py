@@ -1,0 +1,263 @@
+"""What is open in one viewer: one ensemble drawn, one set of blocks over it. Ties models, painter and viewer;
+knows no Qt.
+
+All widgets of a viewer share one session (:func:`acquire`, :func:`release`), so the slider of one moves the numbers
+of another.
+"""
+
+from pathlib import Path
+
+from psygnal import Signal
+
+from hetero.errors import HeteroError
+from napari_hetero import layers, view
+from napari_hetero.blocks_model import BlocksModel
+from napari_hetero.ensemble_model import EnsembleModel, ensemble_of_one
+from napari_hetero.painter import Painter
+
+RENDERINGS = ("auto", "mesh", "iso")
+_open: dict[int, tuple["Session", set[int]]] = {}
+
+
+def acquire(viewer, user: int, renderer: str = "") -> "Session":
+    """The viewer's session, made where there is none. ``user`` is any number of the caller's own, for
+    :func:`release`."""
+    key = _key(viewer)
+    if key not in _open:
+        _open[key] = (Session(viewer, renderer), set())
+    session, users = _open[key]
+    users.add(user)
+    return session
+
+
+def release(session: "Session", user: int) -> None:
+    """A user is done; the last one to go disconnects the session from its viewer."""
+    for key, (held, users) in list(_open.items()):
+        if held is session:
+            users.discard(user)
+            if not users:
+                del _open[key]
+                session.disconnect()
+
+
+class Session:
+    """Follows the viewer's layers and sliders and draws.
+
+    Attributes:
+        ensemble: the :class:`EnsembleModel` looked at, or None.
+        blocks: the :class:`BlocksModel` over it, or None.
+        rendering: ``auto``, ``mesh`` or ``iso``.
+        problem: one sentence on why the current volume is not drawn, or an empty string.
+        misfit: one sentence on why the blocks are not laid over it, or an empty string.
+        left_over: drawn layers whose ensemble was deleted; :meth:`tidy` takes them away.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer, renderer: str = ""):
+        self.viewer = viewer
+        self.renderer = renderer
+        self.rendering = "auto"
+        self.problem = self.misfit = ""
+        self.ensemble: EnsembleModel | None = None
+        self.blocks: BlocksModel | None = None
+        self.left_over: list = []
+        self._maps = None  # the layer of the ensemble
+        self._masks = None  # the layer of the blocks
+        self._painter = Painter(viewer)
+        self.turned = view.stand_upright(viewer)
+        # Last: napari itself first gives the viewer its axes for the new layer, and centres its sliders.
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.current_step.connect(self._on_step)
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        view.camera(viewer).events.angles.connect(self._on_turned)
+        self._adopt_what_is_open()
+
+    @property
+    def how(self) -> str:
+        """``mesh`` or ``iso``: what ``rendering`` means with the graphics found."""
+        if self.rendering != "auto":
+            return self.rendering
+        return "mesh" if view.is_software(self.renderer) or not self.renderer else "iso"
+
+    def layers_of(self, *kinds: str) -> list:
+        """The viewer's layers of ours that are of these kinds."""
+        return [layer for layer in self.viewer.layers if layers.tag(layer).get("kind") in kinds]
+
+    @property
+    def maps_layer(self):
+        """The layer of the ensemble looked at, or None."""
+        return self._maps
+
+    @property
+    def blocks_layer(self):
+        """The layer of the blocks laid over it, or None."""
+        return self._masks
+
+    def use_maps(self, layer) -> None:
+        """Look at another ensemble or map."""
+        from hetero.maps import open_ensemble
+
+        tag = layers.tag(layer)
+        self._drop_maps()
+        try:
+            path = Path(tag["path"])
+            self.ensemble = EnsembleModel(open_ensemble(path) if tag["kind"] == "ensemble" else ensemble_of_one(path))
+        except HeteroError as error:
+            self.problem = str(error)
+            self.changed.emit()
+            return
+        self._maps = layer
+        self.ensemble.changed.connect(self._on_ensemble)
+        self.viewer.dims.ndisplay = 3
+        self._read_step()
+        self.draw()
+
+    def use_blocks(self, layer) -> None:
+        """Lay other blocks over the maps."""
+        from hetero.maps import read_blocks
+
+        self._drop_blocks()
+        try:
+            folder = layers.tag(layer)["path"]
+            self.blocks = BlocksModel(read_blocks(folder), folder)
+        except HeteroError as error:
+            self.misfit = str(error)
+            self.changed.emit()
+            return
+        self._masks = layer
+        self.blocks.changed.connect(self.draw)
+        self.draw()
+
+    def set_rendering(self, rendering: str) -> None:
+        """Draw as ``auto``, ``mesh`` or ``iso``."""
+        self.rendering = rendering
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the current volume, measure the blocks in it, and tell the widgets."""
+        self.problem = self.misfit = ""
+        if self.ensemble is not None:
+            try:
+                self._draw()
+            except HeteroError as error:
+                self.problem = str(error)
+                self._painter.show(False)
+                if self.blocks is not None:
+                    self.blocks.forget()
+        self.changed.emit()
+
+    def tidy(self) -> None:
+        """Take away drawn layers whose ensemble was deleted.
+
+        Not done while napari is deleting: it may be about to delete them itself.
+        """
+        gone, self.left_over = self.left_over, []
+        for layer in gone:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+
+    def disconnect(self) -> None:
+        """Stop following the viewer; what was drawn stays as it is."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.current_step.disconnect(self._on_step)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        view.camera(self.viewer).events.angles.disconnect(self._on_turned)
+
+    def _draw(self) -> None:
+        in_3d = self.viewer.dims.ndisplay == 3
+        self._show_sources(not in_3d)
+        volume, level = self.ensemble.volume, self.ensemble.level().value
+        labels, colors = None, ()
+        if self.blocks is not None:
+            self.misfit = self.blocks.misfit(self.ensemble.ensemble)
+            if self.misfit:
+                self.blocks.forget()
+            else:
+                self.blocks.measure(volume.data, level)
+                labels, colors = self.blocks.labels, self.blocks.blocks.colors
+        if in_3d:
+            self._painter.draw(volume, level, self.how, labels, colors, f"{self.ensemble.title} surface")
+        self._painter.show(in_3d)
+
+    def _show_sources(self, visible: bool) -> None:
+        """Slices are cut from the maps' own layer; in 3D the drawn surface stands for it."""
+        for layer in self.layers_of("ensemble", "map"):
+            layer.visible = visible and layer is self._maps
+        for layer in self.layers_of("blocks"):
+            layer.visible = visible and layer is self._masks and self.misfit == ""
+
+    def _adopt_what_is_open(self) -> None:
+        for found, use in (
+            (self.layers_of("ensemble") or self.layers_of("map"), self.use_maps),
+            (self.layers_of("blocks"), self.use_blocks),
+        ):
+            if found:
+                use(found[-1])
+
+    def _on_inserted(self, event) -> None:
+        kind = layers.tag(event.value).get("kind")
+        if kind == "ensemble" or (kind == "map" and self._maps is None):
+            self.use_maps(event.value)
+            if self.ensemble is not None:
+                self.ensemble.go_to(0)
+        elif kind == "blocks":
+            self.use_blocks(event.value)
+        elif kind == "map":
+            self.changed.emit()
+
+    def _on_removed(self, event) -> None:
+        layer = event.value
+        self._painter.forget(layer)
+        if layer is self._maps:
+            self._drop_maps()
+        elif layer is self._masks:
+            self._drop_blocks()
+            self.draw()
+            return
+        self.changed.emit()
+
+    def _drop_maps(self) -> None:
+        self.left_over += self._painter.drawn
+        self._painter = Painter(self.viewer)
+        self.ensemble = self._maps = None
+        self.problem = self.misfit = ""
+        if self.blocks is not None:
+            self.blocks.forget()
+
+    def _drop_blocks(self) -> None:
+        self.blocks = self._masks = None
+        self.misfit = ""
+
+    def _on_ensemble(self) -> None:
+        axis = self._axis()
+        if axis is not None and round(self.viewer.dims.point[axis]) != self.ensemble.index:
+            self.viewer.dims.set_point(axis, self.ensemble.index)
+        self.draw()
+
+    def _on_step(self, event=None) -> None:
+        self._read_step()
+
+    def _read_step(self) -> None:
+        axis = self._axis()
+        if axis is not None:
+            self.ensemble.go_to(round(self.viewer.dims.point[axis]))
+
+    def _on_ndisplay(self, event=None) -> None:
+        self.draw()
+
+    def _on_turned(self, event=None) -> None:
+        self._painter.relight()
+
+    def _axis(self) -> int | None:
+        """The viewer's slider over the volumes, where the ensemble has more than a single map's three axes."""
+        if self.ensemble is None or self._maps is None or self._maps.ndim != 4:
+            return None
+        return self.viewer.dims.ndim - 4
+
+
+def _key(viewer) -> int:
+    # napari hands each widget its own public-only proxy of the one viewer.
+    return id(getattr(viewer, "__wrapped__", viewer))

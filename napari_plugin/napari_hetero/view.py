@@ -1,0 +1,52 @@
+"""How the viewer stands: hand, scale bar, graphics. The one place that knows napari's differences between versions."""
+
+from functools import lru_cache
+
+# x to the right, y up, z towards the reader: the only right-handed (x, y, z) among napari's choices that looks as
+# in ChimeraX.
+# napari's default (towards, down, right) shows maps as their mirror image (napari#7683).
+ORIENTATION = ("towards", "up", "right")
+HAND_NOTE = "x right, y up, z towards you, as in ChimeraX: helices turn right."
+
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "svga", "software")
+
+
+def camera(viewer):
+    """The camera; ``viewer.camera`` before napari 0.9."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def scale_bar(viewer):
+    """The scale bar; ``viewer.scale_bar`` before napari 0.9."""
+    return viewer.canvas.overlays.scale_bar if hasattr(viewer, "canvas") else viewer.scale_bar
+
+
+def stand_upright(viewer) -> bool:
+    """Give the view the right hand (:data:`ORIENTATION`) and a scale bar. Returns whether the hand had to be
+    changed."""
+    scale_bar(viewer).visible = True
+    seen_by = camera(viewer)
+    if tuple(str(axis) for axis in seen_by.orientation) == ORIENTATION:
+        return False
+    seen_by.orientation = ORIENTATION
+    return True
+
+
+@lru_cache(maxsize=1)
+def gl_renderer() -> str:
+    """Name of the graphics that draws, e.g. ``llvmpipe (LLVM 15.0.6, 256 bits)``; needs a running Qt application."""
+    from vispy.app import Canvas
+    from vispy.gloo import gl
+
+    canvas = Canvas(show=False)
+    try:
+        canvas.set_current()
+        return str(gl.glGetParameter(gl.GL_RENDERER))
+    finally:
+        canvas.close()
+
+
+def is_software(renderer: str) -> bool:
+    """Whether the graphics is a program on the CPU, where a mesh is ten times faster than an iso-surface by ray
+    casting."""
+    return any(word in renderer.lower() for word in _SOFTWARE)
