@@ -25,5 +25,5 @@ for n in sizes:
             process = subprocess.Popen([*command, "--quiet"])
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - started
-            print(f"\n{n} volumes, rule {rule}: {wall:.2f} s wall, peak {usage.ru_maxrss / 1e6:.2f} GB, status {status}")
+            print(f"\n{n} volumes, rule {rule}: {wall:.2f} s wall, peak {usage.ru_maxrss / 1e6:.2f} GB, exit {status}")
             subprocess.run([sys.executable, shared / "bench" / "evaluate_blocks.py", maps, out], check=True)

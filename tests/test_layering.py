@@ -90,7 +90,7 @@ def test_napari_plugin_asks_commands_and_maps_only():
 def test_chimerax_bundle_imports_neither_engine_nor_torch():
     files = python_files(ROOT / "chimerax_bundle" / "src")
     assert files
-    foreign = {"hetero", "torch", "sklearn", "scipy", "mrcfile", "pandas", "napari"}
+    foreign = {"hetero", "torch", "sklearn", "mrcfile", "pandas", "napari"}  # numpy and scipy are ChimeraX's own
     for path in files:
         for name in imports(path):
             assert name.split(".")[0] not in foreign, f"{path} imports {name}"

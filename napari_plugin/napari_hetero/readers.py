@@ -27,29 +27,15 @@ def read(path) -> list[tuple]:
     Raises:
         HeteroError: what lies there cannot be read; one sentence.
     """
+    from hetero.maps import is_blocks_folder, open_ensemble, read_blocks, read_map
     from napari_hetero import layers
 
     path = Path(path[0] if isinstance(path, (list, tuple)) else path)
     if not path.is_dir():
-        from hetero.maps import read_map
-
         return [layers.map_layer(read_map(path), path)]
-    if holds_blocks(path):
-        from hetero.maps import read_blocks
-
+    if is_blocks_folder(path):
         return [layers.blocks_layer(read_blocks(path), path)]
-    from hetero.maps import open_ensemble
-
     return [layers.ensemble_layer(open_ensemble(path))]
-
-
-def holds_blocks(folder: Path) -> bool:
-    """Whether a folder of maps holds blocks or masks: it has ``blocks.csv``, or its maps are called block_* or
-    mask*."""
-    if (folder / "blocks.csv").is_file():
-        return True
-    maps = [p.name.lower() for p in folder.iterdir() if _is_map(p.name)]
-    return bool(maps) and all(name.startswith(("block_", "mask")) for name in maps)
 
 
 def _is_map(name: str) -> bool:

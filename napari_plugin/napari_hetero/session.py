@@ -79,6 +79,8 @@ class Session:
         """``mesh`` or ``iso``: what ``rendering`` means with the graphics found."""
         if self.rendering != "auto":
             return self.rendering
+        if self.blocks is not None:
+            return "mesh"  # blocks colour its vertices smoothly; over an iso surface they are boxes of voxels
         return "mesh" if view.is_software(self.renderer) or not self.renderer else "iso"
 
     def layers_of(self, *kinds: str) -> list:

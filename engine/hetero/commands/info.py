@@ -8,8 +8,7 @@ import numpy as np
 
 from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
-from hetero.maps import list_maps, open_ensemble, read_blocks, read_header, read_map, read_structure
-from hetero.maps.blocks import is_blocks_folder
+from hetero.maps import is_blocks_folder, list_maps, open_ensemble, read_blocks, read_header, read_map, read_structure
 from hetero.maps.mrc import is_map_path
 from hetero.maps.structures import is_structure_path
 from hetero.progress import Progress, silent

@@ -1,6 +1,6 @@
 """Maps: the nouns Volume, Ensemble and Blocks, the files they come from, and resampling."""
 
-from hetero.maps.blocks import Blocks, read_blocks, write_blocks
+from hetero.maps.blocks import Blocks, is_blocks_folder, read_blocks, write_blocks
 from hetero.maps.ensemble import Ensemble, list_maps, open_ensemble, update_table
 from hetero.maps.mrc import MapHeader, MapWarning, map_name, read_header, read_map, write_map
 from hetero.maps.resample import resample_fourier
@@ -9,6 +9,6 @@ from hetero.maps.volume import Volume, same_grid
 
 __all__ = [
     "Blocks", "Ensemble", "MapHeader", "MapWarning", "Structure", "Volume",
-    "density_from_atoms", "list_maps", "map_name", "open_ensemble", "read_blocks", "read_header", "read_map",
-    "read_structure", "resample_fourier", "same_grid", "update_table", "write_blocks", "write_map",
+    "density_from_atoms", "is_blocks_folder", "list_maps", "map_name", "open_ensemble", "read_blocks", "read_header",
+    "read_map", "read_structure", "resample_fourier", "same_grid", "update_table", "write_blocks", "write_map",
 ]  # fmt: skip

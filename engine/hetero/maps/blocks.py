@@ -17,10 +17,10 @@ from hetero.maps.volume import Volume, same_grid
 TABLE = "blocks.csv"
 CONFIG = "config.json"
 
-# Paul Tol's "bright" and "muted" schemes without their greys: told apart by colour-blind readers, in this order.
+# The first six are Paul Tol's "bright" scheme, told apart by colour-blind readers; no two of all are alike.
 PALETTE = (
-    "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#332288",
-    "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#cc6677",
+    "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#ee7733",
+    "#332288", "#dd99cc", "#44aa99", "#7a5230", "#a0d568", "#9970ff",
 )  # fmt: skip
 
 
@@ -95,9 +95,15 @@ def write_blocks(folder: Path | str, blocks: Blocks, config: dict) -> None:
 
 
 def is_blocks_folder(folder: Path | str) -> bool:
-    """Whether ``folder`` was written by :func:`write_blocks`, or holds SIREn's ``block_*.mrc``."""
+    """Whether ``folder`` holds blocks or masks: it has ``blocks.csv``, or its maps are called block_* or mask*.
+
+    That is what SIREn (``block_3.mrc``), MAVEn and RELION (``Mask_...mrc``) call theirs.
+    """
     folder = Path(folder)
-    return folder.is_dir() and ((folder / TABLE).is_file() or any(folder.glob("block_*.mrc")))
+    if not folder.is_dir() or (folder / TABLE).is_file():
+        return folder.is_dir()
+    names = [path.name.lower() for path in list_maps(folder)]
+    return bool(names) and all(name.startswith(("block_", "mask")) for name in names)
 
 
 def read_blocks(folder: Path | str) -> Blocks:
