@@ -9,11 +9,12 @@ CHIMERAX := .venv-chimerax
 ENGINE_READY := $(ENGINE)/.ready
 CHIMERAX_READY := $(CHIMERAX)/.ready
 BUNDLE := $(shell find chimerax_bundle -type f -not -path '*/build/*' -not -path '*/dist/*' -not -path '*egg-info*' 2>/dev/null)
+WHEEL := dist/chimerax_hetero-*.whl
 PIP := -m pip --disable-pip-version-check install -q
 
 export PYTHON
 
-.PHONY: demo test test-engine test-chimerax test-slow lint pictures clean
+.PHONY: demo test test-engine test-chimerax test-slow lint bundle pictures clean
 
 demo: $(ENGINE_READY)
 	$(ENGINE)/bin/hetero demo demo
@@ -33,7 +34,7 @@ test-engine: lint
 # numpy and without torch.
 test-chimerax: $(ENGINE_READY) $(CHIMERAX_READY)
 	HETERO_PYTHON=$(abspath $(ENGINE))/bin/python $(CHIMERAX)/bin/python -m pytest -p no:xvfb tests/chimerax_bundle -m "not slow"
-	$(CHIMERAX)/bin/python -m pytest tests/engine -m "not slow"
+	PYTHONPATH=engine $(CHIMERAX)/bin/python -m pytest tests/engine -m "not slow"
 
 test-slow: $(ENGINE_READY)
 	$(ENGINE)/bin/python -m pytest -m slow
@@ -49,6 +50,35 @@ $(ENGINE_READY): setup.cfg .ci/system-libraries
 	$(ENGINE)/bin/python $(PIP) $(TORCH)
 	$(ENGINE)/bin/python $(PIP) -e ".[napari,test]"
 	touch $@
+
+# PyPI's ChimeraX wheel lacks what makes it a namespace package; tests/chimerax_bundle/headless.py supplies the rest.
+$(CHIMERAX_READY): $(ENGINE_READY) tests/chimerax_bundle/requirements.txt $(BUNDLE)
+	.ci/system-libraries python napari chimerax
+	$(PYTHON) -m venv $(CHIMERAX)
+	@echo "installing ChimeraX into $(CHIMERAX) (a minute, about 1 GB) ..."
+	$(CHIMERAX)/bin/python $(PIP) -r tests/chimerax_bundle/requirements.txt
+	$(CHIMERAX)/bin/python $(PIP) --no-deps "ChimeraX==0.1.71"
+	rm -f $(CHIMERAX)/lib/python3.*/site-packages/chimerax/__init__.py
+	$(MAKE) bundle
+	$(CHIMERAX)/bin/python $(PIP) --no-deps --force-reinstall $(WHEEL)
+	$(ENGINE)/bin/python -c "import importlib.metadata as m; print(*(r for r in m.requires('hetero-em') \
+	  if 'extra' not in r and not r.startswith('torch')), sep='\n')" > $(CHIMERAX)/engine.txt
+	$(CHIMERAX)/bin/python $(PIP) -r $(CHIMERAX)/engine.txt -c tests/chimerax_bundle/requirements.txt
+	touch $@
+
+# The wheel for `toolshed install`. Built from a copy: BundleBuilder leaves its scraps beside the source.
+bundle:
+	test -d $(CHIMERAX) || $(MAKE) $(CHIMERAX_READY)
+	rm -rf $(CHIMERAX)/bundle $(WHEEL)
+	cp -r chimerax_bundle $(CHIMERAX)/bundle
+	$(CHIMERAX)/bin/python -m pip wheel -q --no-build-isolation --no-deps -w dist $(CHIMERAX)/bundle
+	rm -rf $(CHIMERAX)/bundle
+
+# The pictures of README.md, by real ChimeraX and real napari, on a real ribosome volume and masks of its chains.
+SHARED ?= ../shared
+pictures: $(ENGINE_READY) $(CHIMERAX_READY)
+	PATH=$(abspath $(ENGINE))/bin:$$PATH HETERO_PYTHON=$(abspath $(ENGINE))/bin/python \
+	  docs/make_pictures $(SHARED) $(CHIMERAX)/bin/python
 
 clean:
 	rm -rf $(ENGINE) $(CHIMERAX) build dist demo *.egg-info

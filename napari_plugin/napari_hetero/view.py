@@ -24,7 +24,9 @@ def scale_bar(viewer):
 def stand_upright(viewer) -> bool:
     """Give the view the right hand (:data:`ORIENTATION`) and a scale bar. Returns whether the hand had to be
     changed."""
-    scale_bar(viewer).visible = True
+    bar = scale_bar(viewer)
+    bar.visible = True
+    bar.position = "bottom_left"  # at the right, napari 0.9.2 lets a long bar run over the canvas's edge
     seen_by = camera(viewer)
     if tuple(str(axis) for axis in seen_by.orientation) == ORIENTATION:
         return False

@@ -82,6 +82,7 @@ def test_helix_turns_right(viewer, drawn, tmp_path, rendering):
     (tmp_path / "maps" / "ensemble.csv").write_text("name,level\na,3\nb,3\n")
     write_blocks(tmp_path / "wire", make_blocks([wire], 1.0, 0.0), {})
     drawn(tmp_path / "maps", tmp_path / "wire", rendering=rendering)
+    view.scale_bar(viewer).visible = False
     camera = view.camera(viewer)
     assert sense_of_turn(picture_of(viewer)) > 0.3
     camera.angles = (0, 70, 0)

@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 
-import hetero.level
 from hetero.commands import level as level_command
 from hetero.commands import occupancy
 from napari_hetero import layers, readers, session
@@ -33,13 +32,13 @@ def opened(viewer, *folders):
 @pytest.fixture
 def slow_percentile(monkeypatch):
     """The percentile rule at 0.2 s a map."""
-    quick = hetero.level.predict_level
+    quick = level_command.read_map
 
-    def slow(volume, *rest):
+    def slow(path):
         time.sleep(0.2)
-        return quick(volume, *rest)
+        return quick(path)
 
-    monkeypatch.setattr(hetero.level, "predict_level", slow)
+    monkeypatch.setattr(level_command, "read_map", slow)
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ _DALTON_PER_ELECTRON = 1.9  # protein 1.87, nucleic acid 1.94
 class Settings:
     """Make an ensemble of maps in which chains of a structure come and go independently.
 
-    The truth lies beside the maps: truth.csv (which block is in which map) and truth/ (the blocks themselves).
+    The first map has them all. The truth lies beside the maps: truth.csv (which block is in which map) and truth/ (the
+    blocks themselves).
 
     Attributes:
         out: Folder to make.
@@ -48,7 +49,7 @@ class Settings:
     apix: float | None = None
     resolution: float | None = None
     blocks: tuple[str, ...] = ()
-    noise: float = 0.2
+    noise: float = 0.15
     gain: float = 0.03
     seed: int = 0
 
@@ -82,6 +83,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     truth = make_blocks((parts > whole / 2) & (whole >= level), apix, origin)
     often = np.resize(_PRESENCE, len(groups))
     present = rng.random((settings.volumes, len(groups))) < often
+    present[0] = True
     truth.table["chains"] = ["+".join(g) for g in groups]
     truth.table["mean_occupancy"] = present.mean(axis=0)
     with atomic_folder(settings.out, replaces=TRUTH) as folder:

@@ -1,0 +1,36 @@
+"""ChimeraX-Hetero: heterogeneity of protein complexes. This file only dispatches to cmd/ and models/."""
+
+from chimerax.core.toolshed import BundleAPI
+
+_COMMAND_MODULES = {
+    "hetero level": "level",
+    "hetero open": "open",
+    "hetero blocks": "blocks",
+    "hetero blocks show": "blocks_show",
+    "hetero engine": "engine",
+    "hetero stop": "stop",
+}
+
+
+class _HeteroAPI(BundleAPI):
+    """What ChimeraX's toolshed calls."""
+
+    api_version = 1
+
+    @staticmethod
+    def register_command(bundle_info, command_info, logger):
+        """Register the one command that ``command_info`` names; called when it is first typed."""
+        from importlib import import_module
+
+        module = import_module(f".cmd.{_COMMAND_MODULES[command_info.name]}", __name__)
+        module.register_command(command_info.name, logger)
+
+    @staticmethod
+    def get_class(class_name):
+        """The class that a session file names, or None."""
+        from . import models
+
+        return models.SAVED_CLASSES.get(class_name)
+
+
+bundle_api = _HeteroAPI()

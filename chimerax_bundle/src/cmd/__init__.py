@@ -1,0 +1,1 @@
+"""The `hetero` commands: one file a verb, and what the verbs share."""

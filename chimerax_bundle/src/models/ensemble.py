@@ -1,0 +1,102 @@
+"""An ensemble: a map series whose maps each stand at their own level."""
+
+from chimerax.core.models import RESTORED_MODEL_TABLE, Model
+from chimerax.core.triggerset import DEREGISTER
+from chimerax.map_series import MapSeries
+
+_COLOR = (0.70, 0.78, 0.88, 1.0)  # one colour for all: it is one molecule that moves
+
+
+class EnsembleModel(MapSeries):
+    """A map series that remembers the folder it came from and keeps each map at its own level.
+
+    `vseries play` and the slider give each map the level of the one before, and throw surfaces away that are not shown;
+    here a map that comes back stands where it stood.
+
+    Attributes:
+        folder: path of the folder.
+    """
+
+    def __init__(self, name, maps, session, folder=""):
+        self._kept = {}  # map -> level, for maps whose surface was thrown away
+        super().__init__(name, maps, session)
+        self.folder = folder
+
+    @property
+    def levels(self):
+        """The level of each open map, None where ChimeraX has yet to choose its first one."""
+        return [self._level(volume) for volume in self.maps if volume is not None]
+
+    def _level(self, volume):
+        return volume.surfaces[0].level if volume.surfaces else self._kept.get(volume)
+
+    def unshow_time(self, time, cache_rendering=True):
+        """Hide a map; its level is remembered when its surface goes."""
+        volume = self.maps[time]
+        if volume is not None:
+            self._kept[volume] = self._level(volume)
+        super().unshow_time(time, cache_rendering)
+
+    def copy_display_parameters(self, t1, t2, normalize_thresholds=False):
+        """Give map ``t2`` the looks of ``t1``, but not its level, nor one that `normalize` makes from it."""
+        volume = self.maps[t2]
+        level = None if volume is None else self._level(volume)
+        super().copy_display_parameters(t1, t2, normalize_thresholds=False)
+        if level is not None:
+            volume.set_parameters(surface_levels=[level])
+
+    def volume_closed(self, v):
+        """Forget a map that was closed."""
+        self._kept.pop(v, None)
+        super().volume_closed(v)
+
+    def added_to_session(self, session):
+        """Say what was opened. MapSeries would also describe the first map, whose data may not be read yet."""
+        Model.added_to_session(self, session)
+        if self.maps:
+            session.logger.info(f"{self}: an ensemble of {len(self.maps)} maps, each at its own level")
+
+    def take_snapshot(self, session, flags):
+        """Session state: that of a map series, the folder, the levels. The maps save themselves."""
+        series = MapSeries.take_snapshot(self, session, flags)
+        return {"series": series, "folder": self.folder, "levels": self.levels, "version": 1}
+
+    @staticmethod
+    def restore_snapshot(session, data):
+        """The ensemble of a session file; its maps are put in once they are restored."""
+        ensemble = EnsembleModel("ensemble", [], session, data["folder"])
+        series = data["series"]
+        Model.set_state_from_snapshot(ensemble, session, series["model state"])
+
+        def take_maps(*_):
+            children = {model.id: model for model in ensemble.child_models()}
+            known = zip(series["map ids"], data["levels"], strict=True)
+            found = [(children[i], level) for i, level in known if i in children]
+            ensemble.set_maps([volume for volume, _ in found])
+            ensemble._kept = dict(found)
+            return DEREGISTER
+
+        session.triggers.add_handler(RESTORED_MODEL_TABLE, take_maps)
+        return ensemble
+
+
+def ensemble_from_files(session, folder, name, rows):
+    """An ensemble model, not yet added to the session; the first map is displayed and no other map's data is read.
+
+    Args:
+        folder: path the maps came from.
+        rows: dicts ``{name, path, level}``; level in the map's own values, or None for ChimeraX's first guess.
+
+    Raises:
+        UserError: a file cannot be opened.
+    """
+    from .grids import open_grid, volume_from_grid
+
+    volumes = []
+    for row in rows:
+        grid = open_grid(row["path"])
+        grid.name, grid.rgba = row["name"], _COLOR
+        volume = volume_from_grid(session, grid, row["level"])
+        volume.display = False
+        volumes.append(volume)
+    return EnsembleModel(name, volumes, session, folder)

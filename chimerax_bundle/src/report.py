@@ -1,0 +1,18 @@
+"""What is written to the log as a table."""
+
+import html
+
+
+def log_table(session, titles, rows):
+    """Log a table: ``titles`` and rows of texts. A cell ``("swatch", "#rrggbb")`` is a patch of that colour."""
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    table = f"<table border=1 cellpadding=4 cellspacing=0><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    session.logger.info(table, is_html=True)
+
+
+def _cell(value):
+    if isinstance(value, tuple):
+        color = html.escape(value[1])
+        return f'<td style="background-color:{color}">{color}</td>'
+    return f"<td>{html.escape(value)}</td>"

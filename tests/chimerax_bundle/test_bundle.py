@@ -1,0 +1,99 @@
+"""The bundle as a package: help, usage, metadata, size, and what importing it costs."""
+
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+BUNDLE = Path(__file__).parents[2] / "chimerax_bundle"
+PROJECT = tomllib.loads((BUNDLE / "pyproject.toml").read_text())
+COMMANDS = sorted(PROJECT["chimerax"]["command"])
+
+
+class Page(HTMLParser):
+    """Anchors, links and words of an HTML page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.anchors, self.links, self.words = set(), set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.anchors |= {attrs[name] for name in ("id", "name") if name in attrs}
+        self.links |= {attrs["href"]} if "href" in attrs else set()
+
+    def handle_data(self, data):
+        self.words += data
+
+
+@pytest.fixture
+def page(session):
+    """The installed help page."""
+    folder = Path(import_module("chimerax.hetero").__file__).parent
+    return Page((folder / "docs/user/commands/hetero.html").read_text(encoding="utf8"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_usage_and_a_help_anchor(session, run, log, page, command):
+    from chimerax.core.commands.cli import command_url
+
+    run(f"usage {command}")
+    assert command in log.getvalue() and " -- " in log.getvalue()
+    anchor = "-".join(command.split()[1:])
+    assert command_url(command) == f"help:user/commands/hetero.html#{anchor}"
+    assert anchor in page.anchors
+
+
+def test_the_help_page_tells_every_keyword_and_its_links_lead_somewhere(session, run, log, page):
+    for keyword in ("method", "percentile", "level", "onto", "blocks"):
+        assert keyword in page.words
+    for link in page.links:
+        assert link.startswith(("http", "help:", "../../")) or link.removeprefix("#") in page.anchors, link
+
+
+def test_every_command_of_the_metadata_can_be_registered(session):
+    assert sorted(import_module("chimerax.hetero")._COMMAND_MODULES) == COMMANDS
+
+
+def test_the_installed_bundle_is_this_one(session):
+    info = session.toolshed.find_bundle("ChimeraX-Hetero", session.logger)
+    assert info is not None and info.version == PROJECT["project"]["version"]
+    assert sorted(command.name for command in info.commands) == COMMANDS
+
+
+def test_the_bundle_costs_nothing_until_it_is_used(session):
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("chimerax.hetero")}
+    try:
+        start = time.perf_counter()
+        import_module("chimerax.hetero")
+        assert time.perf_counter() - start < 0.1
+        assert [name for name in sys.modules if name.startswith("chimerax.hetero")] == ["chimerax.hetero"]
+    finally:
+        sys.modules.update(kept)
+        sys.modules["chimerax"].hetero = kept["chimerax.hetero"]
+
+
+def test_the_wheel_is_small_and_says_what_the_project_says(session, tmp_path):
+    copy = shutil.copytree(
+        BUNDLE, tmp_path / "bundle", ignore=shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__")
+    )
+    build = [sys.executable, "-m", "pip", "wheel", str(copy), "--no-build-isolation", "--no-deps", "-w", str(tmp_path)]
+    done = subprocess.run(build, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size <= 1_000_000
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith("METADATA")]
+        text = archive.read(metadata).decode()
+        assert "chimerax/hetero/docs/user/commands/hetero.html" in archive.namelist()
+    assert "Name: ChimeraX-Hetero" in text and f"Version: {PROJECT['project']['version']}" in text
+    for command in COMMANDS:
+        assert f"ChimeraX :: Command :: {command} :: Volume Data" in text

@@ -1,0 +1,82 @@
+"""`hetero open` as a user sees it."""
+
+import gzip
+
+import numpy as np
+import pytest
+from scenes import blob_array, halves, write_blocks, write_ensemble, write_mrc
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def test_an_ensemble_stands_at_its_own_levels(session, run, log, tmp_path):
+    folder = write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])
+    ensemble = run(f'hetero open "{folder}"')
+    assert [v.surfaces[0].level for v in ensemble.maps] == [0.3, 0.7, 1.5]
+    assert [v.display for v in ensemble.maps] == [True, False, False]
+    assert [v.name for v in ensemble.maps] == ["vol_0", "vol_1", "vol_2"]
+    assert "ensemble #1: an ensemble of 3 maps" in log.getvalue() and "levels 0.3 to 1.5" in log.getvalue()
+
+
+def test_unknown_levels_are_predicted(session, run, tmp_path):
+    ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble")}"')
+    levels = [v.surfaces[0].level for v in ensemble.maps]
+    assert levels == pytest.approx([levels[0], 2 * levels[0], 4 * levels[0]], rel=1e-3)
+
+
+def test_it_plays_each_map_at_its_own_level(run, settle, tmp_path):
+    from chimerax.map_series import MapSeries
+
+    ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
+    assert isinstance(ensemble, MapSeries)
+    run("volume #1.1 color #3377cc")
+    run("vseries play #1 loop true")
+    seen = set()
+    for _ in range(7):
+        settle()
+        (shown,) = [v for v in ensemble.maps if v.display]
+        (surface,) = shown.surfaces
+        seen.add((shown.name, surface.level))
+        assert len(surface.vertices) > 100 and tuple(surface.color[:3]) == (0x33, 0x77, 0xCC)
+    run("vseries stop #1")
+    assert seen == {("vol_0", 0.3), ("vol_1", 0.7), ("vol_2", 1.5)}
+
+
+def test_a_level_set_by_hand_stays_when_the_map_comes_back(run, tmp_path):
+    ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
+    run("volume #1.1 level 0.5")
+    for time in (2, 1, 0):
+        run(f"vseries play #1 jumpTo {time}")
+    assert ensemble.maps[0].surfaces[0].level == 0.5 and ensemble.levels == [0.5, 0.7, 1.5]
+
+
+def test_only_the_first_map_is_read(session, run, tmp_path):
+    ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
+    assert [v.surfaces[0].vertices is not None for v in ensemble.maps] == [True, False, False]
+
+
+def test_packed_maps_open_too(session, run, tmp_path):
+    folder = write_ensemble(tmp_path / "ensemble", n=2, levels=[0.3, 0.7])
+    plain = folder / "vol_1.mrc"
+    (folder / "vol_1.mrc.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    ensemble = run(f'hetero open "{folder}"')
+    assert np.allclose(ensemble.maps[1].full_matrix(), 2 * blob_array())
+
+
+def test_blocks_and_single_maps_open_with_the_same_word(session, run, tmp_path):
+    write_mrc(tmp_path / "map.mrc", blob_array())
+    volume = run(f'hetero open "{tmp_path}/map.mrc"')
+    assert volume.name == "map" and 0 < volume.surfaces[0].level < 1
+    blocks = run(f'hetero open "{write_blocks(tmp_path / "blocks", halves())}"')
+    assert len(blocks.surfaces) == 2
+
+
+def test_sentences(sentence, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "text.mrc").write_text("not a map")
+    assert "empty holds no maps" in sentence(f'hetero open "{tmp_path}/empty"')
+    assert "nowhere is not there" in sentence(f'hetero open "{tmp_path}/nowhere"')
+    assert "notes.txt" in sentence(f'hetero open "{tmp_path}/notes.txt"')
+    assert "text.mrc" in sentence(f'hetero open "{tmp_path}/text.mrc"')
