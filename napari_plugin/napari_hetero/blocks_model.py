@@ -26,6 +26,17 @@ class BlocksModel:
         self.shown = np.ones(len(blocks), dtype=bool)
         self.occupancy = np.full(len(blocks), np.nan)
         self._labels: np.ndarray | None = None
+        self._grown: np.ndarray | None = None
+
+    @property
+    def grown_labels(self) -> np.ndarray:
+        """:attr:`labels` grown by a voxel and a half: at a lower level than the blocks were found at, the map's
+        surface runs outside their voxels and would show them in patches."""
+        if self._grown is None:
+            from skimage.segmentation import expand_labels
+
+            self._grown = expand_labels(self.labels, distance=1.5)
+        return self._grown
 
     @property
     def labels(self) -> np.ndarray:
@@ -39,7 +50,7 @@ class BlocksModel:
         shown = np.broadcast_to(np.asarray(shown, dtype=bool), self.shown.shape)
         if (shown != self.shown).any():
             self.shown = shown.copy()
-            self._labels = None
+            self._labels = self._grown = None
             self.changed.emit()
 
     def misfit(self, ensemble) -> str:

@@ -179,7 +179,8 @@ class Session:
                 self.blocks.forget()
             else:
                 self.blocks.measure(volume.data, level)
-                labels, colors = self.blocks.labels, self.blocks.blocks.colors
+                labels = self.blocks.grown_labels if self.how == "mesh" else self.blocks.labels
+                colors = self.blocks.blocks.colors
         if in_3d:
             self._painter.draw(volume, level, self.how, labels, colors, f"{self.ensemble.title} surface")
         self._painter.show(in_3d)
