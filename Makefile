@@ -44,6 +44,7 @@ lint: $(ENGINE_READY)
 	$(ENGINE)/bin/python -m ruff format --check .
 
 $(ENGINE_READY): setup.cfg .ci/system-libraries
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; make PYTHON=/path/to/python")'
 	.ci/system-libraries python napari
 	$(PYTHON) -m venv $(ENGINE)
 	@echo "installing the engine and napari into $(ENGINE) (a few minutes, about 2 GB) ..."

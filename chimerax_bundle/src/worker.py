@@ -238,11 +238,18 @@ def worker_of(session):
     worker = getattr(session, "_hetero_worker", None)
     if worker is not None and worker.alive:
         return worker
+    if getattr(session, "_hetero_starting", False):
+        # Events are handled while the engine starts, so a second command can arrive before there is a worker.
+        raise UserError("The hetero engine is just starting; give the command again in a moment.")
     close_worker(session)
     python, _ = find_python(session)
     session.logger.status("starting the hetero engine")
     wait = session.ui.processEvents if session.ui.is_gui else None
-    session._hetero_worker = Worker(python, wait)
+    session._hetero_starting = True
+    try:
+        session._hetero_worker = Worker(python, wait)
+    finally:
+        session._hetero_starting = False
     if not hasattr(session, "_hetero_quit_handler"):
         session._hetero_quit_handler = session.triggers.add_handler("app quit", lambda *_: close_worker(session))
     return session._hetero_worker

@@ -1,17 +1,19 @@
 """The command ``hetero VERB ...``, made from the settings of each verb."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import sys
 import traceback
 import warnings
 from typing import Any
 
 import hetero
-from hetero.commands import VERBS, load, settings_types
 from hetero.errors import Cancelled, HeteroError
-from hetero.maps import MapWarning
 from hetero.progress import Progress, silent
+
+# The verbs, and with them numpy and pandas, are imported inside main(), where Ctrl-C already has its sentence.
 
 DONE, BAD_INPUT, BUG, INTERRUPTED = 0, 1, 2, 130
 
@@ -19,35 +21,46 @@ DONE, BAD_INPUT, BUG, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns 0 (done), 1 (bad input), 2 (a bug of ours) or 130 (stopped by Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_overview())
-        return DONE
-    if arguments[0] == "--version":
-        print(f"hetero {hetero.__version__}")
-        return DONE
+    verb = arguments[0] if arguments else "--help"
     warnings.showwarning = _say_warning
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Å shows ? in its place
     try:
-        if arguments[0] == "serve":
+        if verb in ("-h", "--help"):
+            print(_overview())
+            return DONE
+        if verb == "--version":
+            print(f"hetero {hetero.__version__}")
+            return DONE
+        if verb == "serve" and len(arguments) == 1:
             from hetero.serve import serve
 
             return serve()
-        return _run(arguments[0], arguments[1:])
+        return _run(verb, arguments[1:])
+    except BrokenPipeError:
+        # Whoever read our answer has left (hetero info maps | head). Python would complain again at its exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except HeteroError as error:
-        print(f"hetero {arguments[0]}: {error}", file=sys.stderr)
+        print(f"hetero {verb}: {error}", file=sys.stderr)
         return BAD_INPUT
     except (KeyboardInterrupt, Cancelled):
-        print(f"hetero {arguments[0]}: stopped; nothing half-written was left.", file=sys.stderr)
+        print(f"hetero {verb}: stopped; nothing half-written was left.", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # the last door: a bug shows its traceback, and says so
         traceback.print_exc()
         print(
-            f"hetero {arguments[0]}: this is a bug in Hetero, not in your data; please report the lines above.",
+            f"hetero {verb}: this is a bug in Hetero, not in your data; please report the lines above.",
             file=sys.stderr,
         )
         return BUG
 
 
 def _run(verb: str, arguments: list[str]) -> int:
+    from hetero.commands import load
+
     module = load(verb)
     options = _parse(verb, module.Settings, arguments)
     settings = module.Settings(**{f.name: getattr(options, f.name) for f in dataclasses.fields(module.Settings)})
@@ -57,7 +70,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         with _ProgressBar() as progress:
             result = module.run(settings, progress)
     if options.json:
-        print(json.dumps(result))
+        print(json.dumps(result, allow_nan=False))
     elif not options.quiet:
         print(module.describe(result))
     failed = [row["error"] for row in result.get("maps", []) if "error" in row]
@@ -69,6 +82,8 @@ def _run(verb: str, arguments: list[str]) -> int:
 def _parse(verb: str, settings: type, arguments: list[str]) -> Any:
     """The verb's settings plus ``--json`` and ``--quiet``, from the command line."""
     import tyro
+
+    from hetero.commands import settings_types
 
     types = settings_types(settings)
     fields = []
@@ -115,6 +130,8 @@ class _ProgressBar:
 
 
 def _say_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    from hetero.maps import MapWarning
+
     if issubclass(category, MapWarning):
         print(f"warning: {message}", file=sys.stderr)
     else:
@@ -122,6 +139,8 @@ def _say_warning(message, category, filename, lineno, file=None, line=None) -> N
 
 
 def _overview() -> str:
+    from hetero.commands import VERBS
+
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {line}" for verb, line in VERBS.items())
     return (

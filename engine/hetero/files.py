@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from hetero.errors import HeteroError
@@ -19,7 +21,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     Raises:
         HeteroError: the folder does not exist or cannot be written to.
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise HeteroError(f"{path} is no ordinary file; it was left alone.")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.name)
     except OSError as error:
@@ -39,20 +43,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path | str, replaces: str) -> Iterator[Path]:
+def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; on success it takes ``folder``'s place, on any error it is removed.
 
-    An existing ``folder`` is replaced only where it is empty or holds a file called ``replaces``, the mark of an
-    earlier result of the same kind: a folder with anything else in it is not ours to delete.
-
     Raises:
-        HeteroError: ``folder`` holds something else, or cannot be written.
+        HeteroError: ``folder`` is not ours to replace (:func:`check_folder`), or cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise HeteroError(f"{folder} is a file; a folder to write into was expected.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / replaces).is_file():
-        raise HeteroError(f"{folder} already holds other files (no {replaces} among them); give a new or empty folder.")
+    folder = Path(folder).resolve()  # the folder a link points to is replaced, not the link
+    check_folder(folder, kind)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".partial-{folder.name}-"))
@@ -61,17 +59,75 @@ def atomic_folder(folder: Path | str, replaces: str) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
-        old = None
-        if folder.exists():
-            old = temporary.with_name(temporary.name + "-old")
-            os.replace(folder, old)
-        os.replace(temporary, folder)
-        if old is not None:
-            shutil.rmtree(old)
+        _swap(temporary, folder)
     except OSError as error:
         raise HeteroError(f"Cannot write {folder}: {_reason(error)}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """What a verb writes into a folder of its own.
+
+    Attributes:
+        mark: the file without which a folder is not of this kind.
+        entries: patterns of everything the verb writes there.
+    """
+
+    mark: str
+    entries: tuple[str, ...]
+
+
+def check_folder(folder: Path | str, kind: FolderKind) -> None:
+    """Refuse a folder that may not be replaced: only an empty one, or one that holds a result of ``kind`` alone.
+
+    Raises:
+        HeteroError: something else is there; names it.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise HeteroError(f"{folder} is a file; a folder to write into was expected.")
+    entries = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    strangers = [name for name in entries if not any(fnmatch(name, pattern) for pattern in kind.entries)]
+    if strangers or (entries and kind.mark not in entries):
+        other = (strangers or entries)[0]
+        raise HeteroError(f"{folder} already holds other files ({other} is one); give a new or empty folder.")
+
+
+def check_table(path: Path | str) -> None:
+    """Refuse a path that a table may not be written to: only a ``.csv`` that is new or holds such a table already.
+
+    Raises:
+        HeteroError: another kind of file is named, or something else is there.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".csv":
+        raise HeteroError(f"{path} does not end in .csv; a table to write was expected.")
+    if not path.absolute().parent.is_dir():
+        raise HeteroError(f"Cannot write {path}: its folder is not there.")
+    if path.is_dir():
+        raise HeteroError(f"{path} is a folder; a table to write was expected.")
+    if path.is_file():
+        with open(path, "rb") as file:
+            start = file.read(8)
+        if start and start.split(b",")[0].strip() not in (b"name", b'"name"'):
+            raise HeteroError(f"{path} is there already and is no table of ours (no column 'name' first); it was kept.")
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put ``new`` in ``folder``'s place; the old one comes back where that fails."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    old = new.with_name(new.name + "-old")
+    os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except BaseException:
+        os.replace(old, folder)
+        raise
+    shutil.rmtree(old)
 
 
 def _reason(error: OSError) -> str:

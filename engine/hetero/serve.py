@@ -20,7 +20,7 @@ from hetero.errors import Cancelled, HeteroError
 from hetero.maps import MapWarning
 
 PROTOCOL = 1
-MAX_LINE = 1 << 20  # characters of a request: paths and numbers; data never travel this way
+MAX_LINE = 1 << 24  # characters of a request: paths (of many thousand maps) and numbers; data never travel this way
 _PROGRESS_INTERVAL = 0.1  # seconds between progress lines
 
 
@@ -50,25 +50,31 @@ class _Worker:
         self._cancelled: set[Any] = set()
 
     def send(self, message: dict[str, Any]) -> None:
-        self._answers.write(json.dumps(message) + "\n")
+        self._answers.write(json.dumps(message, allow_nan=False) + "\n")
         self._answers.flush()
 
     def listen(self, lines: TextIO) -> None:
         """Read requests until the other side closes; runs in its own thread."""
-        while line := lines.readline(MAX_LINE + 1):
-            if len(line) > MAX_LINE:
-                break  # no way to find the next request: end, and let the viewer start a fresh worker
-            try:
-                message = json.loads(line)
-            except ValueError:
-                message = None
-            if not isinstance(message, dict):
-                self._requests.put({"id": None, "verb": None})
-            elif "cancel" in message:
-                self._cancelled.add(message["cancel"])
-            else:
-                self._requests.put(message)
-        self._requests.put(None)
+        try:
+            while line := lines.readline(MAX_LINE + 1):
+                if len(line) > MAX_LINE:
+                    break  # no way to find the next request: end, and let the viewer start a fresh worker
+                self._take(line)
+        finally:
+            self._requests.put(None)
+
+    def _take(self, line: str) -> None:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
+        number = message.get("cancel", message.get("id")) if isinstance(message, dict) else None
+        if not isinstance(number, (str, int)):
+            self._requests.put({"id": None, "verb": None})
+        elif "cancel" in message:
+            self._cancelled.add(number)
+        else:
+            self._requests.put(message)
 
     def work(self) -> int:
         """Answer until there is nothing left to answer, or nobody to answer to."""

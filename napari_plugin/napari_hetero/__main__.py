@@ -8,7 +8,7 @@ from hetero.errors import HeteroError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Open napari; 0 when done, 2 for bad input."""
+    """Open napari; 0 when done, 1 for bad input."""
     parser = argparse.ArgumentParser(
         "python -m napari_hetero", description="Open a folder of maps in napari, with blocks over them."
     )
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         show_demo(chosen.folder, chosen.blocks, chosen.picture, _index(chosen.folder, chosen.volume))
     except HeteroError as error:
         print(error, file=sys.stderr)
-        return 2
+        return 1
     return 0
 
 

@@ -114,10 +114,13 @@ class EnsembleModel:
             self.changed.emit()
 
     def take(self, rows: list[dict]) -> int:
-        """Take levels from the answer of the level command (its ``maps``), joined by name; returns how many fitted."""
-        taken = 0
+        """Take levels from the answer of the level command (its ``maps``); returns how many were of these maps.
+
+        Joined by the map's file: in every folder there is a ``vol_000``.
+        """
+        taken, ours = 0, {path.resolve() for path in self.ensemble.paths}
         for row in rows:
-            if row["name"] in self.ensemble.names and row.get("level") is not None:
+            if Path(row["path"]).resolve() in ours and row.get("level") is not None:
                 self._levels[row["name"]] = ShownLevel(float(row["level"]), PREDICTED, row.get("level_sd"))
                 self._yours.pop(row["name"], None)
                 taken += 1

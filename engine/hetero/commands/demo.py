@@ -1,5 +1,6 @@
 """``hetero demo``: the main job end to end on the packaged structure."""
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from hetero.commands import POSITIONAL, blocks, level, occupancy, simulate
-from hetero.files import atomic_folder
+from hetero.errors import HeteroError
+from hetero.files import FolderKind, check_folder
 from hetero.maps import open_ensemble, read_blocks
 from hetero.maps.picture import draw_blocks
 from hetero.progress import Progress, silent
 
-_MARK = "occupancy.csv"
+_MARK = "demo.json"
+_TABLE = "occupancy.csv"
+_FOLDER = FolderKind(_MARK, (_MARK, "maps", "blocks", _TABLE, "*.png"))
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,19 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
     ``overlap`` is the intersection over union of a true block with the found block that fits it best.
     """
-    with atomic_folder(settings.out, replaces=_MARK) as folder:
-        maps = folder / "maps"
-        simulate.run(simulate.Settings(maps, volumes=settings.volumes, box=settings.box, seed=settings.seed), progress)
-        levels = level.run(level.Settings((maps,), out=maps / "ensemble.csv"), progress)
-        found = blocks.run(blocks.Settings(maps, folder / "blocks", seed=settings.seed), progress)
-        table = occupancy.run(occupancy.Settings(maps, folder / "blocks", folder / _MARK), progress)
-        progress(0, 0, "drawing")
-        _draw(folder)
-        truth = _compare(maps / "truth", folder / "blocks")
+    folder = settings.out
+    check_folder(folder, _FOLDER)
+    _clear(folder)
+    maps = folder / "maps"
+    simulate.run(simulate.Settings(maps, volumes=settings.volumes, box=settings.box, seed=settings.seed), progress)
+    levels = level.run(level.Settings((maps,), out=maps / "ensemble.csv"), progress)
+    found = blocks.run(blocks.Settings(maps, folder / "blocks", seed=settings.seed), progress)
+    if not found["n"]:
+        raise HeteroError(f"No blocks were found in {settings.volumes} maps of box {settings.box}; ask for more.")
+    table = occupancy.run(occupancy.Settings(maps, folder / "blocks", folder / _TABLE), progress)
+    progress(0, 0, "drawing")
+    _draw(folder)
+    truth = _compare(maps / "truth", folder / "blocks")
     values = np.array([row["level"] for row in levels["maps"]])
     return {
         "path": str(settings.out),
@@ -73,17 +81,18 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _clear(folder: Path) -> None:
+    """Take away what an earlier demonstration left; the mark stays, so that a run cut short can be run again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).write_text('{"verb": "demo"}\n')
+    for name in ("maps", "blocks"):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+
+
 def _draw(folder: Path) -> None:
     ensemble, found = open_ensemble(folder / "maps"), read_blocks(folder / "blocks")
-    # The fullest map shows the most blocks.
-    fullest = int(np.argmax(_rows(folder / _MARK).sum(axis=1)))
-    draw_blocks(folder / "blocks.png", ensemble[fullest], float(ensemble.levels[fullest]), found)
-
-
-def _rows(path: Path) -> np.ndarray:
-    import pandas as pd
-
-    return pd.read_csv(path, index_col="name").to_numpy()
+    draw_blocks(folder / "blocks.png", ensemble[0], float(ensemble.levels[0]), found)  # the first map has every block
 
 
 def _compare(truth: Path, found: Path) -> list[dict[str, Any]]:

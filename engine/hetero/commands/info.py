@@ -2,13 +2,23 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
-from hetero.maps import is_blocks_folder, list_maps, open_ensemble, read_blocks, read_header, read_map, read_structure
+from hetero.maps import (
+    grid_text,
+    is_blocks_folder,
+    list_maps,
+    open_ensemble,
+    read_blocks,
+    read_header,
+    read_map,
+    read_structure,
+)
 from hetero.maps.mrc import is_map_path
 from hetero.maps.structures import is_structure_path
 from hetero.progress import Progress, silent
@@ -125,10 +135,8 @@ def _plain(value: Any) -> Any:
 
 
 def _say_grid(result: dict[str, Any]) -> str:
-    z, y, x = result["shape"]
-    apix, origin = result["apix"][::-1], result["origin"][::-1]
-    size = f"{apix[0]:.4g}" if np.allclose(apix, apix[0], rtol=1e-3) else " x ".join(f"{a:.4g}" for a in apix)
-    return f"{x} x {y} x {z} voxels (x, y, z) of {size} Å, origin {', '.join(f'{o:.4g}' for o in origin)} Å"
+    shape, apix, origin = (np.array(result[key]) for key in ("shape", "apix", "origin"))
+    return grid_text(SimpleNamespace(shape=tuple(shape), apix=apix, origin=origin)) + " (x, y, z)"
 
 
 def _say_map(result: dict[str, Any]) -> str:

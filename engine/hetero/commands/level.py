@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
-from hetero.files import atomic_path
+from hetero.files import atomic_path, check_table
 from hetero.maps import Volume, list_maps, map_name, read_map, update_table
 from hetero.maps.ensemble import TABLE
 from hetero.progress import Progress, silent
@@ -39,9 +39,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     A map that cannot be levelled has its sentence under ``error``; the others go on.
 
     Raises:
-        HeteroError: no maps were named, all of them failed, or the table cannot be written.
+        HeteroError: no maps were named, or the table cannot be written.
     """
     from hetero.level import predict_levels
+
+    if settings.out is not None:
+        check_table(settings.out)
 
     rows: list[dict[str, Any]] = [{"name": map_name(path), "path": str(path)} for path in _expand(settings.maps)]
     progress(0, len(rows), "predicting levels")
@@ -56,7 +59,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     )
     for index, answer in enumerate(answers):
         row = readable[index]
-        row |= {"error": str(answer)} if isinstance(answer, HeteroError) else dataclasses.asdict(answer)
+        if isinstance(answer, HeteroError):
+            row["error"] = f"{row['path']}: {answer}"
+        else:
+            row |= dataclasses.asdict(answer)
     if settings.out is not None:
         _write(settings.out, rows)
     return {"maps": rows, "out": str(settings.out) if settings.out else None}
@@ -109,11 +115,8 @@ def _expand(maps: tuple[Path, ...]) -> list[Path]:
 def _write(out: Path, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
-    columns = ["level", "level_sd", "enclosed_volume_a3"]
-    done = [row for row in rows if "error" not in row]
-    if not done:
-        raise HeteroError(f"{out} was not written: none of the {len(rows)} maps has a level.")
-    table = pd.DataFrame(done).set_index("name")[columns]
+    # A map without a level gets an empty row: in an ensemble.csv it must not keep the level it had before.
+    table = pd.DataFrame(rows, columns=["name", "level", "level_sd", "enclosed_volume_a3"]).set_index("name")
     if table.index.has_duplicates:
         twice = table.index[table.index.duplicated()][0]
         raise HeteroError(f"{out} was not written: two of the maps are called {twice}; level one folder at a time.")

@@ -9,8 +9,8 @@ import numpy as np
 from hetero.commands import POSITIONAL
 from hetero.commands.resolve import resolve_levels
 from hetero.errors import HeteroError
-from hetero.files import atomic_path
-from hetero.maps import Ensemble, Volume, list_maps, map_name, open_ensemble, read_map, same_grid
+from hetero.files import atomic_path, check_table
+from hetero.maps import Ensemble, grid_text, is_blocks_folder, list_maps, map_name, open_ensemble, read_map, same_grid
 from hetero.progress import Progress, silent
 
 
@@ -43,6 +43,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """
     from hetero.occupancy import draw_heat_map, occupied_share, reference_normalised
 
+    check_table(settings.out)
+    if settings.blocks.resolve() == settings.folder.resolve():
+        raise HeteroError(f"{settings.blocks} holds the maps themselves; a folder of blocks or masks was expected.")
     ensemble = open_ensemble(settings.folder)
     columns, masks = _read_masks(settings.blocks, ensemble)
     if settings.reference is not None:
@@ -67,7 +70,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     return {
         "names": names,
         "columns": columns,
-        "values": values.tolist(),
+        "values": [[None if np.isnan(x) else x for x in row] for row in values.tolist()],
         "out": str(settings.out),
         "picture": str(picture),
     }
@@ -88,7 +91,7 @@ def measure(data: np.ndarray, level: float, masks: np.ndarray) -> np.ndarray:
 
 def describe(result: dict[str, Any]) -> str:
     """Mean and range of each block, and where the table is."""
-    values = np.array(result["values"])
+    values = np.array(result["values"], dtype=float)
     width = max(len(c) for c in result["columns"])
     lines = [
         f"{len(result['names'])} volumes x {len(result['columns'])} blocks",
@@ -103,13 +106,16 @@ def _read_masks(folder: Path, ensemble: Ensemble) -> tuple[list[str], np.ndarray
     """Names and values ``(K, z, y, x)`` float32 of the masks in ``folder``."""
     paths = list_maps(folder)
     if not paths:
-        raise HeteroError(f"{folder} holds no masks; block_00.mrc ... or other .mrc masks were expected.")
+        found_none = is_blocks_folder(folder)
+        why = "no blocks were found there" if found_none else "block_00.mrc ... or other .mrc masks were expected"
+        raise HeteroError(f"{folder} holds no masks; {why}.")
     masks = np.empty((len(paths), *ensemble.shape), dtype=np.float32)
     for mask, path in zip(masks, paths, strict=True):
         volume = read_map(path)
         if not same_grid(volume, ensemble):
             raise HeteroError(
-                f"{path} lies on another grid ({_grid(volume)}) than the maps of {ensemble.folder} ({_grid(ensemble)})."
+                f"{path} lies on another grid ({grid_text(volume)}) than the maps of {ensemble.folder} "
+                f"({grid_text(ensemble)})."
             )
         mask[:] = volume.data
     return [map_name(path) for path in paths], masks
@@ -133,8 +139,3 @@ def _write(out: Path, values: np.ndarray, names: list[str], columns: list[str]) 
 
     with atomic_path(out) as temporary:
         pd.DataFrame(values, index=names, columns=columns).to_csv(temporary, index_label="name")
-
-
-def _grid(grid: Volume | Ensemble) -> str:
-    box = " x ".join(str(n) for n in grid.shape)
-    return f"{box} voxels of {grid.apix[2]:.4g} Å, origin {', '.join(f'{o:.4g}' for o in grid.origin[::-1])} Å"

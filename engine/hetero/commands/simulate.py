@@ -9,15 +9,16 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 import hetero
-from hetero.commands import info
+from hetero.commands import check_range, info
 from hetero.errors import HeteroError
-from hetero.files import atomic_folder
+from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.maps import Structure, Volume, density_from_atoms, read_structure, write_blocks, write_map
 from hetero.maps.blocks import make_blocks
 from hetero.progress import Progress, silent
 
 PACKAGED_STRUCTURE = Path(hetero.__file__).parent / "data" / "ribosome_6zu5.cif.gz"
 TRUTH = "truth.csv"
+FOLDER = FolderKind(TRUTH, ("vol_*.mrc", TRUTH, "truth"))
 _PRESENCE = (0.5, 0.25, 0.75, 0.5, 0.35, 0.65, 0.1)  # how often each block is there, in turn
 _DALTON_PER_ELECTRON = 1.9  # protein 1.87, nucleic acid 1.94
 
@@ -60,10 +61,14 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: no such chain, a box too small for the structure, fewer than one map.
     """
-    if settings.volumes < 1 or settings.box < 8:
-        raise HeteroError(
-            f"{settings.volumes} maps of box {settings.box} were asked for; at least 1 map of box 8 was expected."
-        )
+    check_folder(settings.out, FOLDER)
+    check_range("The number of maps", settings.volumes, 1)
+    check_range("The box", settings.box, 8)
+    check_range("The seed", settings.seed, 0)
+    check_range("The noise", settings.noise, 0)
+    check_range("The gain", settings.gain, 0, 1)
+    check_range("The voxel size (apix)", 1.0 if settings.apix is None else settings.apix, 0.1, 1000)
+    check_range("The resolution", 1.0 if settings.resolution is None else settings.resolution, 1, 1000)
     structure = read_structure(settings.structure or PACKAGED_STRUCTURE)
     groups = [tuple(b.split("+")) for b in settings.blocks] or _outer_chains(structure)
     _check_chains(structure, groups)
@@ -86,7 +91,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     present[0] = True
     truth.table["chains"] = ["+".join(g) for g in groups]
     truth.table["mean_occupancy"] = present.mean(axis=0)
-    with atomic_folder(settings.out, replaces=TRUTH) as folder:
+    with atomic_folder(settings.out, FOLDER) as folder:
         digits = max(3, len(str(settings.volumes - 1)))
         names = [f"vol_{i:0{digits}d}" for i in range(settings.volumes)]
         for i, name in enumerate(names):
@@ -141,6 +146,8 @@ def _check_chains(structure: Structure, groups: list[tuple[str, ...]]) -> None:
 
 def _frame(structure: Structure, settings: Settings) -> tuple[float, np.ndarray]:
     low, high = structure.positions.min(axis=0), structure.positions.max(axis=0)
+    if (high - low).max() < 1:
+        raise HeteroError(f"{structure.name} is {(high - low).max():.1f} Å long; a molecule was expected.")
     apix = settings.apix or float((high - low).max() / (0.7 * settings.box))
     if (high - low).max() > 0.95 * apix * settings.box:
         raise HeteroError(

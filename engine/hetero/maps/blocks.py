@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from hetero.errors import HeteroError
-from hetero.files import atomic_folder
+from hetero.files import FolderKind, atomic_folder
 from hetero.maps.ensemble import list_maps
 from hetero.maps.mrc import map_name, read_map, write_map
 from hetero.maps.volume import Volume, same_grid
 
 TABLE = "blocks.csv"
 CONFIG = "config.json"
+FOLDER = FolderKind(TABLE, ("block_*.mrc", TABLE, CONFIG))
 
 # The first six are Paul Tol's "bright" scheme, told apart by colour-blind readers; no two of all are alike.
 PALETTE = (
@@ -87,7 +88,7 @@ def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | 
 
 def write_blocks(folder: Path | str, blocks: Blocks, config: dict) -> None:
     """Write ``block_00.mrc`` ... (0/1, int8), ``blocks.csv`` and ``config.json``, whole or not at all."""
-    with atomic_folder(folder, replaces=TABLE) as temporary:
+    with atomic_folder(folder, FOLDER) as temporary:
         for name, mask in zip(blocks.names, blocks.masks, strict=True):
             write_map(temporary / f"{name}.mrc", Volume(mask, blocks.apix, blocks.origin, name), dtype=np.int8)
         blocks.table.to_csv(temporary / TABLE, index_label="name")
@@ -140,6 +141,14 @@ def _with_table(blocks: Blocks, path: Path) -> Blocks:
         written = pd.read_csv(path, dtype={"name": str}).set_index("name")
     except (ValueError, KeyError) as error:
         raise HeteroError(f"{path} cannot be read as a table of blocks: {error}.") from error
+    if not written.index.is_unique:
+        raise HeteroError(f"{path} names {written.index[written.index.duplicated()][0]} twice.")
+    colors = written.get("color", pd.Series(dtype=str)).dropna().astype(str)
+    wrong = colors[~colors.str.fullmatch("#[0-9a-fA-F]{6}")]
+    if len(wrong):
+        raise HeteroError(f"{path} gives {wrong.index[0]} the colour {wrong.iloc[0]}; #rrggbb was expected.")
+    if "mean_occupancy" in written and pd.to_numeric(written["mean_occupancy"], errors="coerce").isna().any():
+        raise HeteroError(f"{path} has a mean_occupancy that is not a number.")
     table = blocks.table
     for column in written.columns:  # what was written wins where the row still has its file
         if column not in table or column == "color":

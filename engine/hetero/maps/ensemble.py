@@ -12,7 +12,7 @@ from natsort import natsorted
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
 from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map
-from hetero.maps.volume import Volume
+from hetero.maps.volume import Volume, grid_text, same_grid
 
 TABLE = "ensemble.csv"
 
@@ -65,11 +65,7 @@ class Ensemble:
 
     def __getitem__(self, index: int) -> Volume:
         volume = read_map(self.paths[index])
-        if volume.shape != self.shape:
-            raise HeteroError(
-                f"{self.paths[index]} has {_box(volume.shape)} voxels but {self.paths[0].name} in the same folder "
-                f"has {_box(self.shape)}; the maps of an ensemble share one grid."
-            )
+        _check_grid(self.paths[index], volume, self.paths[0], self.header)
         return volume
 
     def __iter__(self) -> Iterator[Volume]:
@@ -106,12 +102,7 @@ def open_ensemble(folder: Path | str) -> Ensemble:
         raise HeteroError(f"{folder} holds no maps; .mrc, .map, .ccp4 or .rec files (also .gz) were expected.")
     first = read_header(paths[0])
     for path in (paths[-1], paths[len(paths) // 2]):  # a cheap look; every volume is checked again when it is read
-        shape = read_header(path).shape
-        if shape != first.shape:
-            raise HeteroError(
-                f"{folder} mixes boxes: {paths[0].name} has {_box(first.shape)} voxels, {path.name} has {_box(shape)}; "
-                "the maps of an ensemble share one grid."
-            )
+        _check_grid(path, read_header(path), paths[0], first)
     names = [map_name(path) for path in paths]
     return Ensemble(folder, tuple(paths), first, _read_table(folder / TABLE).reindex(names))
 
@@ -135,18 +126,22 @@ def _read_table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={"name": str})
     except (ValueError, OSError) as error:
         raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+    if "name" in table:
+        table["name"] = table["name"].map(map_name, na_action="ignore")  # other tools' names may carry the suffix
     if "name" not in table or table["name"].isna().any() or table["name"].duplicated().any():
         raise HeteroError(f"{path} needs a column 'name' that names each volume once; it has {list(table.columns)}.")
-    # Names in tables of other tools may carry the suffix.
-    table["name"] = table["name"].map(map_name)
     if "level" in table:
         level = pd.to_numeric(table["level"], errors="coerce")
-        wrong = table["name"][level.isna() & table["level"].notna()]
+        wrong = table["name"][~np.isfinite(level) & table["level"].notna()]
         if len(wrong):
             raise HeteroError(f"{path} gives {wrong.iloc[0]} a level that is not a number.")
         table["level"] = level
     return table.set_index("name")
 
 
-def _box(shape) -> str:
-    return " x ".join(str(n) for n in shape)
+def _check_grid(path: Path, grid, first_path: Path, first: MapHeader) -> None:
+    if not same_grid(grid, first):
+        raise HeteroError(
+            f"{path} ({grid_text(grid)}) lies on another grid than {first_path.name} in the same folder "
+            f"({grid_text(first)}); the maps of an ensemble share one grid."
+        )

@@ -42,16 +42,15 @@ class MapHeader:
 def map_name(path: Path | str) -> str:
     """File name without ``.gz`` and without the map suffix: the name of the volume in every table."""
     name = Path(path).name
-    for suffix in (".gz", ".bz2", *SUFFIXES):
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            name = name[: -len(suffix)]
+    while suffix := next((s for s in (".gz", *SUFFIXES) if name.lower().endswith(s) and len(name) > len(s)), ""):
+        name = name[: -len(suffix)]
     return name
 
 
 def is_map_path(path: Path | str) -> bool:
-    """Whether the file name ends like a map's (``.mrc``, ``.map``, ``.ccp4``, ``.rec``, also compressed)."""
+    """Whether the file name ends like a map's (``.mrc``, ``.map``, ``.ccp4``, ``.rec``, also ``.gz``)."""
     name = Path(path).name.lower()
-    return not name.startswith(".") and name.removesuffix(".gz").removesuffix(".bz2").endswith(SUFFIXES)
+    return not name.startswith(".") and name.removesuffix(".gz").endswith(SUFFIXES)
 
 
 def read_header(path: Path | str) -> MapHeader:
@@ -135,7 +134,7 @@ def _check_start(path: Path, size: int) -> None:
 
 
 def _is_compressed(path: Path) -> bool:
-    return path.name.lower().endswith((".gz", ".bz2"))
+    return path.name.lower().endswith(".gz")
 
 
 def _interpret(header: np.recarray, path: Path) -> MapHeader:
@@ -143,8 +142,10 @@ def _interpret(header: np.recarray, path: Path) -> MapHeader:
     mode = int(header.mode)
     if mode in (3, 4):
         raise HeteroError(f"{path} holds complex numbers (mode {mode}); a map in real space was expected.")
-    if mode not in _REAL_MODES or (crs <= 0).any() or sorted(_maps(header)) != [1, 2, 3]:
+    if mode not in _REAL_MODES or (crs <= 0).any():
         raise HeteroError(f"{path} is not an MRC map: its header has box {crs.tolist()} and mode {mode}.")
+    if sorted(_maps(header)) != [1, 2, 3]:
+        raise HeteroError(f"{path} gives its axes as {_maps(header)}; 1, 2 and 3 in some order were expected.")
     if int(header.ispg) > 400:
         raise HeteroError(f"{path} is a stack of volumes; a single map was expected.")
     _check_length(path, header, crs, mode)

@@ -52,6 +52,17 @@ class Volume:
         return float(np.count_nonzero(self.data >= level) * self.voxel_volume)
 
 
+def grid_text(grid) -> str:
+    """A thing's ``shape``, ``apix`` and ``origin`` for a sentence: ``64 x 64 x 64 voxels of 6.55 Å, origin 0, 0, 0 Å``.
+
+    Numbers run x, y, z, as on other screens.
+    """
+    box = " x ".join(str(n) for n in grid.shape[::-1])
+    apix = grid.apix[::-1]
+    size = f"{apix[0]:.4g}" if np.allclose(apix, apix[0], rtol=1e-3) else " x ".join(f"{a:.4g}" for a in apix)
+    return f"{box} voxels of {size} Å, origin {', '.join(f'{o:.4g}' for o in grid.origin[::-1])} Å"
+
+
 def same_grid(a, b, tolerance: float = 0.01) -> bool:
     """Whether two things with ``shape``, ``apix``, ``origin`` lie on one grid, to ``tolerance`` of the box's length."""
     shape = np.asarray(a.shape)

@@ -47,7 +47,8 @@ class EffectRule:
     def infer_blocks(self, patterns: Patterns, progress: Progress = silent) -> list[np.ndarray]:
         """Blocks as arrays of column numbers of ``patterns``, largest first.
 
-        Memory: ``on`` as float32 plus one tile of ``2048 x 2048`` and the edges (16 bytes each).
+        Memory: ``on`` as float32 and, while it is made, twice as float64; one tile of ``2048 x 2048``; the edges
+        (16 bytes each).
         """
         z = standardise(patterns.on)
         edges = self.edges(z, patterns.totals, patterns.positions, progress)

@@ -60,7 +60,8 @@ def binarise(volumes: Iterable[Volume], levels: np.ndarray, progress: Progress =
     """Binarise N volumes, each at its own level, and keep the voxels occupied in > 1 % of them and not in all.
 
     Args:
-        volumes: N volumes on one grid; read one at a time, bits are kept (N x voxels / 8 bytes).
+        volumes: N volumes on one grid; read one at a time, bits are kept (N x voxels / 8
+            bytes), and a byte for each map and voxel that changes.
         levels: ``(N,)`` in each map's own values.
 
     Raises:
