@@ -1,15 +1,17 @@
 """Blocks: the fast paths against plain loops, known blocks, ensembles without any, and what must not matter."""
 
 import math
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.stats import hypergeom
 
 from hetero.errors import HeteroError
 from hetero.maps import Volume
-from hetero.siren import EffectRule, Patterns, PublishedRule, binarise
+from hetero.siren import EffectRule, Patterns, PublishedRule, binarise, noise_p_values
 from hetero.siren.communities import propagate_labels
 from hetero.siren.effect import chance_phi, standardise
 from hetero.siren.published import find_edges, locality_factor
@@ -26,8 +28,9 @@ def make_patterns(n=80, seed=0, blocks=((0.5, 40), (0.3, 30), (0.75, 35)), flips
         state = rng.random(n) < probability
         on[:, start : start + size] = state[:, None] ^ (rng.random((n, size)) < flips)
         start += size + 20
-    changes = (on.sum(axis=0) > n / 100) & (on.sum(axis=0) < n)
-    return Patterns(on[:, changes], np.flatnonzero(changes), SHAPE, APIX, tuple(map(str, range(n))), (), n)
+    counts = on.sum(axis=0)
+    changes = (counts > n / 100) & (counts < n)
+    return Patterns(on[:, changes], np.flatnonzero(changes), counts.reshape(SHAPE), APIX, tuple(map(str, range(n))))
 
 
 @pytest.fixture
@@ -156,7 +159,7 @@ def test_independent_voxels_give_no_block(n):
 def test_effect_rule_is_blind_to_the_sign():
     """Swapping occupied and empty everywhere changes nothing: "mostly there" is as good as "mostly absent"."""
     patterns = make_patterns(n=150)
-    swapped = Patterns(1 - patterns.on, patterns.voxels, SHAPE, APIX, patterns.volumes, (), 150)
+    swapped = replace(patterns, on=1 - patterns.on, counts=150 - patterns.counts)
     rule = EffectRule(min_kda=1.0)
     for a, b in zip(rule.infer_blocks(patterns), rule.infer_blocks(swapped), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -165,7 +168,7 @@ def test_effect_rule_is_blind_to_the_sign():
 def test_order_of_volumes_does_not_matter():
     patterns = make_patterns(n=150)
     order = np.random.default_rng(5).permutation(150)
-    shuffled = Patterns(patterns.on[order], patterns.voxels, SHAPE, APIX, patterns.volumes, (), 150)
+    shuffled = replace(patterns, on=patterns.on[order])
     rule = EffectRule(min_kda=1.0)
     assert [b.tolist() for b in rule.infer_blocks(patterns)] == [b.tolist() for b in rule.infer_blocks(shuffled)]
 
@@ -195,3 +198,36 @@ def test_binarise_refuses_what_cannot_tell_anything():
         binarise(volumes(same), np.full(4, 3.0))
     with pytest.raises(HeteroError, match="Only 1 of 4 maps"):
         binarise(volumes(same), np.array([3.0, 99, 99, 99]))
+
+
+def noisy_maps(n: int, blur: float, block: np.ndarray | None, seed: int = 0) -> list[Volume]:
+    """A ball in noise correlated over ``blur`` voxels, of random gain; ``block`` is there in half of the maps."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices((40, 40, 40)) - 19.5
+    ball = 3 / (1 + np.exp(np.sqrt(z**2 + y**2 + x**2) - 11))
+    maps = []
+    for i in range(n):
+        noise = gaussian_filter(rng.standard_normal(ball.shape), blur)
+        data = ball + 0.3 * noise / noise.std()
+        if block is not None and i % 2:
+            data = np.where(block, 0.1 * data, data)
+        maps.append(Volume(data * np.exp(0.1 * rng.standard_normal()), 6.0, name=str(i)))
+    return maps
+
+
+@pytest.mark.parametrize("blur", [0.8, 2.0, 3.0])
+def test_correlated_noise_and_random_gain_are_no_blocks(blur):
+    """Without a block nothing is left, though correlated noise makes communities; a true block beside it is kept."""
+    place = np.zeros((40, 40, 40), bool)
+    place[17:21, 17:21, 26:30] = True
+    for block in (None, place):
+        maps = noisy_maps(100, blur, block)
+        patterns = binarise(maps, np.ones(100))
+        candidates = EffectRule().infer_blocks(patterns)
+        p = noise_p_values(lambda maps=maps: iter(maps), patterns, patterns.masks(candidates))
+        kept = [set(patterns.voxels[c].tolist()) for c, x in zip(candidates, p, strict=True) if x <= 0.05]
+        if block is None:
+            assert kept == []
+            assert blur < 3 or len(candidates) > 3, "the test would be empty without candidates"
+        else:
+            assert len(kept) == 1 and overlap(kept[0], set(np.flatnonzero(place).tolist())) > 0.8

@@ -31,6 +31,8 @@ class Settings:
         seed: For the random choices of either rule.
         filter: Leave out maps whose level is more than 2 s.d. from the mean level, as published.
         min_kda: Smallest block that the effect rule reports, kDa at 0.81 Da/Å^3.
+        alpha: The effect rule drops blocks whose variance noise would reach with more than this probability, in any
+            place. (The published rule has no such test; its blocks' probabilities are in blocks.csv all the same.)
         bootstrap: For the published rule: draw its table of cut-offs anew, as published, not take its exact limit.
     """
 
@@ -41,6 +43,7 @@ class Settings:
     seed: int = 0
     filter: bool = False
     min_kda: float = 5.0
+    alpha: float = 0.05
     bootstrap: bool = False
 
 
@@ -50,9 +53,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: no ensemble there, one volume only, mixed boxes, or levels at which nothing changes.
     """
-    from hetero.siren import EffectRule, PublishedRule, binarise
+    from hetero.siren import EffectRule, PublishedRule, binarise, noise_p_values
 
     check_range("The seed", settings.seed, 0)
+    check_range("Alpha", settings.alpha, 0, 1)
     check_range("The smallest block (min-kda)", settings.min_kda, 0)
     if settings.out.resolve() == settings.folder.resolve():
         raise HeteroError(f"{settings.out} holds the maps; give another folder for the blocks.")
@@ -72,8 +76,19 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     else:
         rule = PublishedRule(seed=settings.seed, bootstrap=settings.bootstrap)
     columns = rule.infer_blocks(patterns, progress)
+    counted = [ensemble.names.index(name) for name in patterns.volumes]
+    p_noise = noise_p_values(lambda: (ensemble[i] for i in counted), patterns, patterns.masks(columns), progress)
+    candidates = len(columns)
+    if settings.rule == "effect":
+        columns = [c for c, p in zip(columns, p_noise, strict=True) if p <= settings.alpha]
+        p_noise = p_noise[p_noise <= settings.alpha]
     occupancy = [float(patterns.on[:, c].mean()) for c in columns]
-    blocks = make_blocks(patterns.masks(columns), ensemble.apix, ensemble.origin, columns={"mean_occupancy": occupancy})
+    blocks = make_blocks(
+        patterns.masks(columns),
+        ensemble.apix,
+        ensemble.origin,
+        columns={"mean_occupancy": occupancy, "p_noise": p_noise},
+    )
     left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
     config = {
         "verb": "blocks",
@@ -85,12 +100,19 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     }
     write_blocks(settings.out, blocks, config)
     answer = info.run(info.Settings(settings.out))
-    return answer | {"left_out": left_out, "volumes": len(patterns.volumes), "seconds": time.perf_counter() - started}
+    return answer | {
+        "left_out": left_out,
+        "noise": candidates - len(columns),
+        "volumes": len(patterns.volumes),
+        "seconds": time.perf_counter() - started,
+    }
 
 
 def describe(result: dict[str, Any]) -> str:
     """A line a block."""
     lines = [info.describe(result), f"from {result['volumes']} maps in {result['seconds']:.1f} s"]
+    if result["noise"]:
+        lines.append(f"dropped: {result['noise']} that vary no more than noise does")
     if result["left_out"]:
         names = result["left_out"]
         lines.append(f"left out: {len(names)} ({', '.join(names[:5])}{' ...' if len(names) > 5 else ''})")

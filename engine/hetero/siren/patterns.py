@@ -17,20 +17,23 @@ class Patterns:
     Attributes:
         on: ``(n, m)`` uint8, 1 where voxel m is occupied in volume n.
         voxels: ``(m,)`` index of each voxel in the flattened ``(z, y, x)`` grid, rising.
-        shape: the grid, z, y, x.
         apix: ``(3,)`` Å per voxel, z, y, x.
+        counts: ``(z, y, x)`` in how many volumes each voxel of the whole grid is occupied.
         volumes: names of the n volumes.
         empty: names of volumes left out because no voxel of theirs is occupied.
-        n_total: volumes before any was left out; the 1 % rule counts these, as published.
     """
 
     on: np.ndarray
     voxels: np.ndarray
-    shape: tuple[int, int, int]
+    counts: np.ndarray
     apix: np.ndarray
     volumes: tuple[str, ...]
     empty: tuple[str, ...] = ()
-    n_total: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the grid along z, y, x."""
+        return self.counts.shape
 
     @property
     def totals(self) -> np.ndarray:
@@ -41,12 +44,6 @@ class Patterns:
     def positions(self) -> np.ndarray:
         """``(m, 3)`` Å from the grid's first voxel, z, y, x."""
         return np.stack(np.unravel_index(self.voxels, self.shape), axis=1) * self.apix
-
-    def keep(self, columns: np.ndarray) -> "Patterns":
-        """The same with only the voxels that ``columns`` ``(m,)`` bool marks."""
-        return Patterns(
-            self.on[:, columns], self.voxels[columns], self.shape, self.apix, self.volumes, self.empty, self.n_total
-        )
 
     def masks(self, blocks: list[np.ndarray]) -> np.ndarray:
         """``(K, z, y, x)`` bool masks from K arrays of column numbers."""
@@ -92,4 +89,4 @@ def binarise(volumes: Iterable[Volume], levels: np.ndarray, progress: Progress =
     on = np.empty((len(names), voxels.size), dtype=np.uint8)
     for row, bits in zip(on, packed, strict=True):
         row[:] = np.unpackbits(bits, count=counts.size)[voxels]
-    return Patterns(on, voxels, grid.shape, grid.apix, tuple(names), tuple(empty), len(levels))
+    return Patterns(on, voxels, counts.reshape(grid.shape), grid.apix, tuple(names), tuple(empty))
