@@ -1,14 +1,15 @@
 """How good and how fast are contour levels?
 
-    python benchmarks/level.py ../shared SHEET.png [--weights W.pt] [--other OLD.pt] [--maps 300]
+    python benchmarks/level.py ../shared SHEET.png [--weights W.pt] [--other OLD.pt] [--maps 300] [--labels 0]
 
 Prints tables of (1) the real maps in ../shared/data and the ten ribosome volumes beside their stated levels, (2) times
-in a warm process on one thread, (3) errors on simulated maps of structures that training never saw, by the split of
-train-level's seed 0. SHEET.png shows each real map twice at its level: its surface, and its fullest section. --other
-are weights to compare with on the same maps.
+in a warm process on one thread, (3) with --labels N, how the simulator's levels compare with those of authors,
+(4) errors on simulated maps of structures that training never saw, by the split of train-level's seed 0. SHEET.png
+shows each real map twice at its level: its surface, and its fullest section. --other are weights to compare with.
 """
 
 import argparse
+import csv
 import time
 import warnings
 from pathlib import Path
@@ -20,10 +21,11 @@ from scipy import ndimage
 
 from hetero.commands.train_level import read_structures
 from hetero.errors import HeteroError
-from hetero.level import predict_level, predict_levels
+from hetero.level import LevelScale, normalise_level, predict_level, predict_levels
 from hetero.level.evaluate import evaluate_levels
 from hetero.level.networks import load_network
 from hetero.level.predict import PACKAGED_WEIGHTS, network_levels
+from hetero.level.simulate import simulate_map
 from hetero.level.training import split_structures
 from hetero.maps import MapWarning, Volume, list_maps, read_map
 
@@ -38,7 +40,8 @@ def main() -> None:
     parser.add_argument("sheet", type=Path)
     parser.add_argument("--weights", type=Path, default=PACKAGED_WEIGHTS)
     parser.add_argument("--other", type=Path)
-    parser.add_argument("--maps", type=int, default=300)
+    parser.add_argument("--maps", type=int, default=300, help="for the errors")
+    parser.add_argument("--labels", type=int, default=0, help="simulated maps whose levels to compare with authors'")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", MapWarning)
     torch.set_num_threads(1)
@@ -46,8 +49,33 @@ def main() -> None:
     folders = [arguments.shared / "data" / "maps", arguments.shared / "data" / "ensembles" / "maven" / "00_aligned"]
     print_real([path for folder in folders for path in list_maps(folder)], weights, arguments.sheet)
     print_times(arguments.weights)
+    if arguments.labels:
+        print_labels(arguments.shared / "data", arguments.labels)
     if arguments.maps:
         print_held_out(arguments.shared / "data" / "structures", weights, arguments.maps)
+
+
+def print_labels(data: Path, maps: int) -> None:
+    """Normalised levels of simulated reconstructions beside 3,784 authors' levels, by resolution."""
+    with (data / "levels" / "siren_training_labels_updated.csv").open() as file:
+        authors = np.array([(float(r["raw_resolution"]), float(r["label_raw_norm"])) for r in csv.DictReader(file)])
+    training, _ = split_structures(read_structures(data / "structures"), 0.2, seed=0)
+    rows = []
+    for i in range(maps):
+        rng = np.random.default_rng([3, 77, i])
+        simulated = simulate_map(training[rng.integers(len(training))], rng)
+        if not simulated.decoder:
+            level = normalise_level(simulated.level, LevelScale.of(simulated.data))
+            rows.append((simulated.resolution, level))
+    ours = np.array(rows)
+    print("\n5, 25, 50, 75, 95 % quantiles of normalised levels\n\n| Å | simulated | authors' |\n|---|---|---|")
+    for low, high in ((0, 3), (3, 4), (4, 5), (5, 7), (7, 10)):
+        cells = [f"{low} - {high}"]
+        for resolution, levels in (ours.T, authors.T):
+            chosen = levels[(resolution >= low) & (resolution < high)]
+            quantiles = np.quantile(chosen, [0.05, 0.25, 0.5, 0.75, 0.95]) if len(chosen) else []
+            cells.append(", ".join(f"{q:.2f}" for q in quantiles) + f" ({len(chosen)})")
+        print(f"| {' | '.join(cells)} |")
 
 
 def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
@@ -55,7 +83,7 @@ def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
     rules = {"least surface per volume": surface_to_volume_level}
     networks = [load_network(path) for path in weights]
     if len(networks) > 1:
-        rules["other weights"] = lambda volume: next(network_levels([volume], networks[1]))[1]
+        rules["other weights"] = lambda volume: level_or_maximum(volume, networks[1])
     report = evaluate_levels(networks[0], training, held_out, maps=maps, seed=0, rules=rules)
     labels = report.pop("labels")
     print(f"\nHeld-out structures ({len(held_out)}): {', '.join(s.name for s in held_out)}")
@@ -64,6 +92,12 @@ def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
     for rule, row in report.items():
         error = f"{row['mae']:.3f} ({row['mae_low']:.3f} - {row['mae_high']:.3f})"
         print(f"| {rule} | {error} | {row['within_25']:.0%} | {row['maps']} |")
+
+
+def level_or_maximum(volume: Volume, network) -> float:
+    """The network's level; where it gives none, the map's maximum, which encloses nothing."""
+    ((_, level),) = network_levels([volume], network)
+    return float(volume.data.max()) if isinstance(level, HeteroError) else level
 
 
 def surface_to_volume_level(volume: Volume) -> float:
