@@ -1,5 +1,6 @@
 """The networks: the published layout, safe reading of weights, symmetry, training, and levels of real maps."""
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -249,8 +250,19 @@ def test_small_training_learns_and_its_weights_come_back(tmp_path, simulated):
     training.save_network(path, network, {"seed": 0})
     for name, value in load_network(path).state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
+    before = [value.clone() for value in network.state_dict().values()]
+    more = training.train_network(features, envelopes, TrainingPlan(maps=16, epochs=1, batch=4), start=network)
+    assert not torch.equal(more.head.weight, network.head.weight)
+    assert all(map(torch.equal, before, network.state_dict().values()))
     with pytest.raises(HeteroError, match="fewer than one batch"):
         training.train_network(features[:2], envelopes[:2], plan)
+
+
+def test_any_number_of_processes_simulates_the_same_maps():
+    structures = [globule(1, 900), globule(2, 900)]
+    one, two = (training.simulate_frames(structures, TrainingPlan(maps=12, max_box=32, processes=n)) for n in (1, 2))
+    for first, second in zip(one, two, strict=True):
+        assert torch.equal(first, second)
 
 
 def test_train_level_command(tmp_path):
@@ -263,6 +275,13 @@ def test_train_level_command(tmp_path):
     assert set(result["held_out"]) < {"s0", "s1", "s2", "s3"}
     assert "held out" in train_level.describe(result)
     assert isinstance(load_network(tmp_path / "w.pt"), EnvelopeNetwork)
+
+    more = train_level.Settings(folder, tmp_path / "v.pt", start=tmp_path / "w.pt", maps=8, epochs=1, held_out_maps=0,
+                                max_box=32, bfloat16=True)  # fmt: skip
+    train_level.run(more)
+    metadata = [torch.load(tmp_path / name, weights_only=True)["metadata"] for name in ("w.pt", "v.pt")]
+    assert metadata[0]["start"] is None
+    assert metadata[1]["start"] == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
 
     def stop(done, total, message):
         raise Cancelled

@@ -1,5 +1,6 @@
 """``hetero train-level``: train the level network on simulated maps of atomic structures."""
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,26 +20,32 @@ class Settings:
     Attributes:
         structures: Folder of PDB or mmCIF files (also .gz); about a fifth of them is held out and only measured on.
         out: Weights file to write (.pt); hetero level --weights takes it.
+        start: Weights of an earlier train-level to go on from, at half the learning rate.
         maps: Simulated maps; each takes 0.5 MB of memory.
         epochs: Passes over the maps.
         held_out_maps: Maps of held-out structures on which the result is measured; 0 leaves the measuring out.
         seed: Same seed, same maps, same split, same weights.
         max_box: Largest simulated box, in voxels.
-        threads: CPU threads.
+        threads: CPU threads of the training.
+        processes: Processes that simulate side by side; the maps are the same with any number.
+        bfloat16: Multiply in bfloat16: faster where the CPU has it.
     """
 
     structures: Path = field(metadata=POSITIONAL)
     out: Path
+    start: Path | None = None
     maps: int = 4000
     epochs: int = 3
     held_out_maps: int = 300
     seed: int = 0
     max_box: int = 128
     threads: int = 1
+    processes: int = 1
+    bfloat16: bool = False
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"out", "maps", "epochs", "seed", "losses", "held_out", "report", "seconds"}``.
+    """``{"out", "simulated", "epochs", "seed", "losses", "held_out", "report", "seconds"}``.
 
     Raises:
         HeteroError: fewer than three structures, a number that is too small, or the weights cannot be written.
@@ -46,26 +53,30 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     from hetero.level.evaluate import evaluate_levels
     from hetero.level.training import TrainingPlan, save_network, simulate_frames, split_structures, train_network
 
-    if settings.epochs < 1 or settings.threads < 1 or settings.held_out_maps < 0:
-        raise HeteroError("Epochs and threads must be at least 1, held-out maps at least 0.")
+    if min(settings.epochs, settings.threads, settings.processes) < 1 or settings.held_out_maps < 0:
+        raise HeteroError("Epochs, threads and processes must be at least 1, held-out maps at least 0.")
     if settings.max_box < 24:
         raise HeteroError(f"The largest box is {settings.max_box}; at least 24 voxels were expected.")
     if not settings.out.absolute().parent.is_dir():
         raise HeteroError(f"Cannot write {settings.out}: its folder is not there.")
+    start = _starting_network(settings.start)
     plan = TrainingPlan(
+        rate=TrainingPlan.rate / (2 if start else 1),
         maps=settings.maps,
         epochs=settings.epochs,
         seed=settings.seed,
         threads=settings.threads,
         max_box=settings.max_box,
+        processes=settings.processes,
+        bfloat16=settings.bfloat16,
     )
-    structures = _read_structures(settings.structures, progress)
+    structures = read_structures(settings.structures, progress)
     training, held_out = split_structures(structures, plan.held_out, plan.seed)
     losses: list[float] = []
-    start = time.perf_counter()
+    began = time.perf_counter()
     features, envelopes = simulate_frames(training, plan, progress)
     simulated = time.perf_counter()
-    network = train_network(features, envelopes, plan, progress, lambda epoch, loss: losses.append(loss))
+    network = train_network(features, envelopes, plan, progress, lambda epoch, loss: losses.append(loss), start)
     trained = time.perf_counter()
     del features, envelopes
     report = {}
@@ -82,13 +93,13 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     names = [structure.name for structure in held_out]
     metadata = {
         "maps": settings.maps, "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box,
-        "structures": len(training), "held_out": names, "report": report,
+        "start": _sha256(settings.start), "structures": len(training), "held_out": names, "report": report,
     }  # fmt: skip
     save_network(settings.out, network, metadata)
     progress(settings.maps, settings.maps, "weights are written")
-    seconds = {"simulating": round(simulated - start, 1), "training": round(trained - simulated, 1)}
+    seconds = {"simulating": round(simulated - began, 1), "training": round(trained - simulated, 1)}
     return {
-        "out": str(settings.out), "maps": settings.maps, "epochs": settings.epochs, "seed": settings.seed,
+        "out": str(settings.out), "simulated": settings.maps, "epochs": settings.epochs, "seed": settings.seed,
         "losses": losses, "training_structures": len(training), "held_out": names, "report": report, "seconds": seconds,
     }  # fmt: skip
 
@@ -96,7 +107,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     """Losses, and the errors on held-out structures."""
     lines = [
-        f"trained on {result['maps']} maps of {result['training_structures']} structures, seed {result['seed']}: "
+        f"trained on {result['simulated']} maps of {result['training_structures']} structures, seed {result['seed']}: "
         f"simulating took {result['seconds']['simulating']:.0f} s, training {result['seconds']['training']:.0f} s",
         "mean loss of each epoch: " + ", ".join(f"{loss:.4f}" for loss in result["losses"]),
         f"held out: {', '.join(result['held_out'])}",
@@ -111,7 +122,25 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _read_structures(folder: Path, progress: Progress) -> list:
+def _starting_network(path: Path | None):
+    from hetero.level.networks import EnvelopeNetwork, load_network
+
+    network = load_network(path) if path else None
+    if network and not isinstance(network, EnvelopeNetwork):
+        raise HeteroError(f"{path} holds the published network; weights written by hetero train-level were expected.")
+    return network
+
+
+def _sha256(path: Path | None) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else None
+
+
+def read_structures(folder: Path, progress: Progress = silent) -> list:
+    """All structures of a folder, in the order of their names.
+
+    Raises:
+        HeteroError: not a folder, or fewer than three structures in it.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise HeteroError(f"{folder} is not a folder; a folder of PDB or mmCIF files was expected.")

@@ -8,7 +8,7 @@ offset.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft
 
 from hetero.level.framing import agreeing_threshold
 from hetero.maps import Structure
@@ -17,6 +17,7 @@ VOLUME_PER_ELECTRON = 2.65  # Å^3: a residue has 110 Da and 51 electrons (witho
 # Share of the molecular volume that the envelope encloses. Authors show less of it where side chains can be seen and
 # are generous with blobs; chosen so that the labels' medians come near those of 3,784 authors' levels from 2 to 10 Å.
 _SHARE_RESOLUTION, _SHARE = (3.5, 5.0, 8.0), (0.85, 1.0, 1.15)
+_SHARPEST_RESOLUTION, _SHARPEST = (4.0, 7.0), (1.0, 0.3)  # log10 of the most sharpening; fine maps get it
 _ATOM_SIGMA = 0.6  # Å, width of a well-ordered atom
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap
 
@@ -59,26 +60,31 @@ def simulate_map(structure: Structure, rng: np.random.Generator, max_box: int = 
 def _simulate(structure, rng, max_box) -> SimulatedMap | None:
     """One draw; None where the molecule has (almost) left the box or is drowned."""
     positions, electrons, occupancy = _specimen(structure, rng)
-    decoder = rng.random() < 0.2
+    decoder = rng.random() < 0.25
     n, apix, resolution = _sampling(positions, rng, max_box, decoder)
     voxels = positions / apix + (n - 1) / 2 + rng.normal(0, 0.02 * n, 3)
     share = 1.0 if decoder else float(np.interp(resolution, _SHARE_RESOLUTION, _SHARE))
     envelope = _envelope(voxels, electrons * (occupancy > 0.5), n, apix, resolution=resolution, share=share)
     if envelope.sum() <= 20:
         return None
-    density = _density(voxels, positions, electrons * occupancy, n, apix, resolution=resolution, rng=rng)
-    data = density / max(float(density[envelope].mean()), 1e-3 * float(density.max()))
+    density = _density(voxels, positions, electrons * occupancy, (n, apix, resolution, decoder), rng)
+    inside = density[envelope]  # a sharpened map has little mean and large deviations
+    data = density / max(float(np.hypot(inside.mean(), 0.5 * inside.std())), 1e-3 * float(density.max()))
     solid = envelope
-    if rng.random() < 0.25:
+    if rng.random() < 0.3:
         belt = _belt(envelope, apix, positions, rng)
         data += belt
         solid = envelope | (belt > 0.1)
-    data += _noise(envelope, apix, resolution, decoder, rng)
+    noise = _noise(envelope, apix, resolution, decoder, rng)
+    if not decoder and n > 80 and rng.random() < 0.2:
+        data, envelope, solid, noise = _in_larger_box(data, envelope, solid, noise, rng)
+        n = len(data)
+    data += noise
     if rng.random() < 0.15:
         data += _offset_and_gradient(n, rng)
     data *= _mask(solid, apix, resolution, rng)
     data = (data * 10 ** rng.uniform(-3, 2)).astype(np.float32)
-    if rng.random() < 0.2:
+    if rng.random() < 0.25:
         box = _crop(envelope, rng)
         data, envelope = np.ascontiguousarray(data[box]), np.ascontiguousarray(envelope[box])
     if not (data[envelope] > 0).any():
@@ -127,7 +133,7 @@ def _sampling(positions, rng, max_box, decoder) -> tuple[int, float, float]:
         return n, side / n, float(max(side / n * rng.uniform(2.05, 3.0), 3.5))
     kind = rng.random()
     if kind < 0.35:  # finely sampled and well resolved, as most of today's entries
-        n = int(np.clip(side / rng.uniform(0.8, 1.4), min(24, max_box), max_box))
+        n = int(np.clip(side / rng.uniform(0.5, 1.4), min(24, max_box), max_box))
     else:
         n = round(np.exp(rng.uniform(np.log(24), np.log(max_box + 1))))
         n = int(np.clip(n, min(24, max_box), max(16, side / 0.8)))
@@ -138,7 +144,7 @@ def _sampling(positions, rng, max_box, decoder) -> tuple[int, float, float]:
         wanted = rng.uniform(5, 12)
     else:
         wanted = apix * rng.uniform(2.05, 5)
-    return n, apix, float(max(wanted, 2.05 * apix, 2.5))
+    return n, apix, float(max(wanted, 2.05 * apix, 2.0))
 
 
 def _frequencies(n: int, apix: float) -> np.ndarray:
@@ -153,18 +159,27 @@ def _spread(voxels: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
     voxels, weights = voxels[inside], weights[inside]
     low = voxels.astype(np.int64)
     part = voxels - low
-    counts = np.zeros(n**3)
-    for corner in np.ndindex(2, 2, 2):
-        share = weights * np.prod(np.where(corner, part, 1 - part), axis=1)
-        counts += np.bincount((low + corner) @ (n * n, n, 1), share, n**3)
-    return counts.reshape(n, n, n).astype(np.float32)
+    corners = np.array(list(np.ndindex(2, 2, 2)))[:, None]
+    shares = weights * np.prod(np.where(corners, part, 1 - part), axis=2)  # (8, a)
+    places = (low + corners) @ (n * n, n, 1)
+    return np.bincount(places.ravel(), shares.ravel(), n**3).astype(np.float32).reshape(n, n, n)
+
+
+def _blurred(cube: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian along all axes as three matrix products (zeros beyond the box): wide ones cost no more."""
+    n = len(cube)
+    distance = np.arange(n)[:, None] - np.arange(n)
+    matrix = np.exp(-0.5 * (distance / sigma) ** 2) * (np.abs(distance) <= 4 * sigma)
+    matrix = (matrix / matrix[n // 2].sum()).astype(np.float32)
+    planes = matrix @ (cube.astype(np.float32) @ matrix.T)
+    return (matrix @ planes.reshape(n, n * n)).reshape(n, n, n)
 
 
 def _envelope(voxels, electrons, n, apix, *, resolution, share) -> np.ndarray:
     """Smoothed atoms cut where they enclose ``share`` of their molecular volume."""
     sigma = _SIGMA_PER_RESOLUTION * np.clip(resolution, 4, 15) / apix
     counts = _spread(voxels, electrons, n)
-    smooth = ndimage.gaussian_filter(counts, max(sigma, 0.5), mode="constant", truncate=3)
+    smooth = _blurred(counts, max(sigma, 0.5))
     wanted = round(share * VOLUME_PER_ELECTRON * float(counts.sum()) / apix**3)
     if not 0 < wanted < n**3:
         return np.zeros((n, n, n), bool)
@@ -172,24 +187,26 @@ def _envelope(voxels, electrons, n, apix, *, resolution, share) -> np.ndarray:
     return smooth > max(float(cut), 1e-3 * float(smooth.max()))
 
 
-def _density(voxels, positions, weights, n, apix, *, resolution, rng) -> np.ndarray:
+def _density(voxels, positions, weights, sampling, rng) -> np.ndarray:
     """Atoms as a reconstruction shows them: parts less resolved, a fall-off, a cut, a loss of low frequencies."""
+    n, apix, resolution, decoder = sampling
     s = _frequencies(n, apix)
     groups = np.zeros(len(positions), int)
     blurs = [_ATOM_SIGMA]
     if rng.random() < 0.7:  # the further from a random anchor, the less ordered
         anchor = positions[rng.integers(len(positions))] * rng.uniform(0, 1)
         distance = np.linalg.norm(positions - anchor, axis=1)
-        groups = np.digitize(distance, np.quantile(distance, [rng.uniform(0.3, 0.6), rng.uniform(0.7, 0.9)]))
-        worse = rng.uniform(0.05, 0.35) * resolution
+        groups = np.digitize(distance, np.quantile(distance, [rng.uniform(0.1, 0.6), rng.uniform(0.7, 0.9)]))
+        worse = rng.uniform(0.05, 0.5) * resolution
         blurs = [_ATOM_SIGMA, np.hypot(_ATOM_SIGMA, worse), np.hypot(_ATOM_SIGMA, 2 * worse)]
     total = np.zeros(s.shape, np.complex64)
     for group, sigma in enumerate(blurs):
         chosen = groups == group
         transform = fft.rfftn(_spread(voxels[chosen], weights[chosen], n))
         total += transform * np.exp(np.float32(-2 * np.pi**2 * sigma**2) * s**2)
-    # From over-blurred (1 % left at the resolution) to over-sharpened (twice as much there as at the origin).
-    fall = np.log(10 ** rng.uniform(-1.7, 0.3)) * resolution**2
+    # From over-blurred (2 % left at the resolution) to over-sharpened (up to 10 times what is at the origin).
+    sharpest = 0.3 if decoder else np.interp(resolution, _SHARPEST_RESOLUTION, _SHARPEST)
+    fall = np.log(10 ** rng.uniform(-1.7, sharpest)) * resolution**2
     total *= np.exp(np.float32(fall) * np.minimum(s, 1.3 / resolution) ** 2) * _low_pass(s, resolution)
     if rng.random() < 0.5:
         wavelength = float(np.ptp(positions, axis=0).max()) * rng.uniform(0.5, 2)
@@ -207,7 +224,7 @@ def _noise(envelope, apix, resolution, decoder, rng) -> np.ndarray:
     n = len(envelope)
     s = _frequencies(n, apix)
     spectrum = _low_pass(s, resolution * rng.uniform(0.8, 1.0))
-    if decoder:
+    if decoder and rng.random() < 0.6:
         spectrum = np.exp(-((s * np.float32(resolution * rng.uniform(1, 3))) ** 2))
     spectrum = spectrum * (np.maximum(s, 1 / (n * apix)) * resolution) ** np.float32(rng.uniform(-1.5, 0.7))
     if rng.random() < 0.5:
@@ -217,7 +234,7 @@ def _noise(envelope, apix, resolution, decoder, rng) -> np.ndarray:
     noise = fft.irfftn(white * spectrum, (n, n, n))
     noise /= max(float(noise.std()), 1e-12)
     if rng.random() < 0.5:  # more noise where the particle is, as alignment and masking leave it
-        near = ndimage.gaussian_filter(envelope.astype(np.float32), 0.08 * n)
+        near = _blurred(envelope, 0.08 * n)
         noise *= 1 + rng.uniform(-0.5, 2) * near / max(float(near.max()), 1e-6)
     return noise * np.float32(10 ** rng.uniform(-2.3, -0.35))
 
@@ -230,12 +247,20 @@ def _belt(envelope, apix, positions, rng) -> np.ndarray:
     place = (np.arange(n) - (n - 1) / 2) * apix
     height = place[:, None, None] * axis[0] + place[:, None] * axis[1] + place * axis[2]
     height -= rng.uniform(-0.35, 0.35) * float(np.ptp(positions @ axis))
-    solid = envelope.astype(np.float32)
-    near = ndimage.gaussian_filter(solid, rng.uniform(7, 13) / apix, truncate=3)
+    near = _blurred(envelope, rng.uniform(7, 18) / apix)
     beside = np.clip((near - rng.uniform(0.03, 0.12)) / 0.1, 0, 1)
-    slab = np.clip((rng.uniform(15, 22) - np.abs(height)) / 5 + 0.5, 0, 1)
-    outside = 1 - ndimage.gaussian_filter(solid, max(2 / apix, 0.5))
-    return (rng.uniform(0.15, 0.8) * beside * slab * outside).astype(np.float32)
+    half = rng.uniform(15, 22)
+    slab = np.clip((half - np.abs(height)) / 5 + 0.5, 0, 1)
+    slab *= 1 - rng.uniform(0, 0.7) * np.clip(1 - (height / half) ** 2, 0, 1)  # head groups outshine tails
+    outside = 1 - _blurred(envelope, max(2 / apix, 0.5))
+    return (rng.uniform(0.15, 1.0) * beside * slab * outside).astype(np.float32)
+
+
+def _in_larger_box(data, envelope, solid, noise, rng) -> tuple[np.ndarray, ...]:
+    """The same map with more solvent around it; noise is periodic, so it goes on without a seam."""
+    around = int(len(data) * rng.uniform(0.1, 0.4))
+    wider = [np.pad(array, around) for array in (data, envelope, solid)]
+    return *wider, np.pad(noise, around, mode="wrap")
 
 
 def _offset_and_gradient(n, rng) -> np.ndarray:
@@ -254,18 +279,18 @@ def _mask(envelope, apix, resolution, rng) -> np.ndarray:
         axis = (np.arange(n) - (n - 1) / 2) ** 2
         distance = np.sqrt(axis[:, None, None] + axis[:, None] + axis) - n * rng.uniform(0.42, 0.5)
         return np.clip(1 - distance / max(2, 0.03 * n), 0, 1).astype(np.float32)
-    near = ndimage.gaussian_filter(envelope.astype(np.float32), max(rng.uniform(0.5, 2.5) * resolution / apix / 2, 1))
+    near = _blurred(envelope, max(rng.uniform(0.5, 2.5) * resolution / apix / 2, 1))
     cut = rng.uniform(0.002, 0.1)
     return np.clip((near - cut * 0.5) / cut, 0, 1)
 
 
 def _crop(envelope, rng) -> tuple[slice, slice, slice]:
-    """A box whose every face lies somewhere between the map's own and a little inside the molecule."""
-    box = []
+    """A box whose every face lies somewhere between the map's own and inside the molecule: a little, seldom far."""
+    box, depth = [], 3 if rng.random() < 0.25 else 10
     for axis, n in enumerate(envelope.shape):
         filled = np.flatnonzero(envelope.any(axis=tuple(a for a in range(3) if a != axis)))
         first, last = int(filled[0]), int(filled[-1]) + 1
-        inside = max(1, (last - first) // 10)
+        inside = max(1, (last - first) // depth)
         start = int(rng.integers(0, max(first + inside, 1) + 1))
         stop = int(rng.integers(min(last - inside, n), n + 1))
         box.append(slice(start, stop) if stop - start >= 12 else slice(0, n))

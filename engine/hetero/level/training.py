@@ -3,9 +3,12 @@
 This module imports torch.
 """
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,8 @@ class TrainingPlan:
         seed: of the simulation, the split, the first weights and the order.
         threads: CPU threads of torch.
         max_box: largest simulated box.
+        processes: that simulate side by side; the maps are the same with any number.
+        bfloat16: multiply in bfloat16 (faster where the CPU has it); loss and weights stay in float32.
     """
 
     maps: int = 4000
@@ -48,6 +53,8 @@ class TrainingPlan:
     seed: int = 0
     threads: int = 1
     max_box: int = 128
+    processes: int = 1
+    bfloat16: bool = False
 
 
 def split_structures(structures: list[Structure], share: float, seed: int) -> tuple[list[Structure], list[Structure]]:
@@ -83,21 +90,47 @@ def simulate_frames(
     """Framed maps ``(maps, 3, n, n, n)`` and their envelopes ``(maps, n, n, n)``, both float16."""
     features = np.empty((plan.maps, CHANNELS, GRID, GRID, GRID), np.float16)
     envelopes = np.empty((plan.maps, GRID, GRID, GRID), np.float16)
-    for i in range(plan.maps):
+    for i, (maps, envelope) in enumerate(_frames(partial(_simulated_frame, structures, plan), plan)):
         if i % 20 == 0:
             progress(i, plan.maps, "simulating maps")
-        rng = np.random.default_rng([plan.seed, 1, i])
-        while True:  # a map in which nothing stands out above its faces teaches nothing
-            simulated = simulate_map(structures[rng.integers(len(structures))], rng, plan.max_box)
-            apix = np.full(3, simulated.apix)
-            try:
-                frame = frame_map(simulated.data, apix)
-                break
-            except HeteroError:
-                continue
-        features[i] = frame.features
-        envelopes[i] = frame_weights(simulated.envelope, frame, apix)
+        features[i], envelopes[i] = maps, envelope
     return torch.from_numpy(features), torch.from_numpy(envelopes)
+
+
+def _frames(frame_of: Callable[[int], tuple], plan: TrainingPlan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if plan.processes == 1:
+        yield from map(frame_of, range(plan.maps))
+        return
+    with get_context("spawn").Pool(plan.processes, _keep, (frame_of,)) as pool:
+        yield from pool.imap(_kept_frame, range(plan.maps), chunksize=8)
+
+
+_kept: list[Callable[[int], tuple]] = []
+
+
+def _keep(frame_of) -> None:
+    """Runs once in each simulating process: the structures travel once, not with every map."""
+    torch.set_num_threads(1)
+    _kept.append(frame_of)
+
+
+def _kept_frame(i: int) -> tuple[np.ndarray, np.ndarray]:
+    return _kept[0](i)
+
+
+def _simulated_frame(structures: list[Structure], plan: TrainingPlan, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Map ``i`` in its frame: features and envelope, float16."""
+    rng = np.random.default_rng([plan.seed, 1, i])
+    while True:  # a map in which nothing stands out above its faces teaches nothing
+        simulated = simulate_map(structures[rng.integers(len(structures))], rng, plan.max_box)
+        apix = np.full(3, simulated.apix)
+        try:
+            frame = frame_map(simulated.data, apix)
+            break
+        except HeteroError:
+            continue
+    envelope = frame_weights(simulated.envelope, frame, apix)
+    return frame.features.astype(np.float16), envelope.astype(np.float16)
 
 
 def agreeing_level(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -144,7 +177,7 @@ def envelope_loss(log_odds: torch.Tensor, features: torch.Tensor, envelope: torc
     predicted, true = agreeing_level(values, inside), agreeing_level(values, truth)
     # Levels from 0 to 1 become normalised levels, from -1 to 1, as the paper's loss expects.
     counts = soft_count_loss(2 * values - 1, 2 * predicted - 1, 2 * true - 1)
-    return 2 * cross_entropy + dice.mean() + 10 * counts + (predicted - true).abs().mean()
+    return 2 * cross_entropy + dice.mean() + 10 * counts + 2 * (predicted - true).abs().mean()
 
 
 def train_network(
@@ -153,8 +186,11 @@ def train_network(
     plan: TrainingPlan,
     progress: Progress = silent,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
+    start: EnvelopeNetwork | None = None,
 ) -> EnvelopeNetwork:
-    """Train from random weights on framed maps; ``report(epoch, mean loss)`` is called after each epoch.
+    """Train on framed maps, from random weights or from those of ``start``, which stays as it is.
+
+    ``report(epoch, mean loss)`` is called after each epoch.
 
     Raises:
         HeteroError: fewer maps than one batch.
@@ -165,7 +201,8 @@ def train_network(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        network = EnvelopeNetwork(CHANNELS).to(device).to(memory_format=torch.channels_last_3d).train()
+        network = copy.deepcopy(start) if start else EnvelopeNetwork(CHANNELS)
+    network = network.to(device).to(memory_format=torch.channels_last_3d).train()
     steps = len(features) // plan.batch
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps * plan.epochs)
@@ -176,7 +213,9 @@ def train_network(
             progress(epoch * steps + step, steps * plan.epochs, f"training, epoch {epoch + 1} of {plan.epochs}")
             chosen = torch.from_numpy(order[step * plan.batch : (step + 1) * plan.batch])
             maps, truth = features[chosen].to(device).float(), envelopes[chosen].to(device).float()
-            loss = envelope_loss(network(maps), maps, truth)
+            with torch.autocast(device, torch.bfloat16, enabled=plan.bfloat16):
+                log_odds = network(maps)
+            loss = envelope_loss(log_odds.float(), maps, truth)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
