@@ -206,12 +206,9 @@ def _padded_to_cube(data: np.ndarray) -> np.ndarray:
 
 
 def _describe(volume: Volume, level: float) -> LevelAnswer:
-    total = squares = 0.0
-    for part in _parts(volume.data):
-        total += float(part.sum(dtype=float))
-        squares += float(np.einsum("zyx,zyx->", part, part, dtype=float))
-    mean = total / volume.data.size
-    sd = max(squares / volume.data.size - mean**2, 0.0) ** 0.5
+    mean = sum(float(part.sum(dtype=float)) for part in _parts(volume.data)) / volume.data.size
+    # A second pass: the difference of two large sums would lose a small spread about a large mean.
+    sd = (sum(float(np.square(part - mean).sum(dtype=float)) for part in _parts(volume.data)) / volume.data.size) ** 0.5
     enclosed = volume.enclosed_volume(level)
     return LevelAnswer(level, (level - mean) / sd, enclosed, enclosed * DALTON_PER_A3 / 1000)
 
