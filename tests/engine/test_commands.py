@@ -76,7 +76,7 @@ def test_json_is_one_object(ensemble, capsys):
 
 
 def test_blocks_then_occupancy_agree_with_the_truth(ensemble, tmp_path, capsys):
-    level = "0.16"
+    level = "0.14"
     status, out, _ = say(capsys, "blocks", ensemble, "--level", level, "--out", tmp_path / "blocks")
     assert status == DONE and "7 blocks" in out
     status, out, _ = say(
@@ -90,7 +90,7 @@ def test_blocks_then_occupancy_agree_with_the_truth(ensemble, tmp_path, capsys):
         separation = [abs(np.corrcoef(truth[block], measured[column])[0, 1]) for column in measured]
         assert max(separation) > 0.9
     config = json.loads((tmp_path / "blocks" / "config.json").read_text())
-    assert config["settings"]["rule"] == "effect" and config["levels"]["vol_003"] == 0.16
+    assert config["settings"]["rule"] == "effect" and config["levels"]["vol_003"] == 0.14
     assert config["hetero"] == hetero.__version__
 
 
@@ -100,7 +100,7 @@ def test_both_rules_and_the_table_s_levels(ensemble, tmp_path, capsys):
     for path in open_ensemble(ensemble).paths:
         os.symlink(path, copy / path.name)
     assert say(capsys, "blocks", copy, "--level", "from-table", "--out", tmp_path / "b")[0] == BAD_INPUT
-    pd.DataFrame({"name": [f"vol_{i:03d}" for i in range(120)], "level": 0.16}).to_csv(
+    pd.DataFrame({"name": [f"vol_{i:03d}" for i in range(120)], "level": 0.14}).to_csv(
         copy / "ensemble.csv", index=False
     )
     status, out, _ = say(
@@ -238,7 +238,7 @@ def test_cancelling_leaves_nothing(ensemble, tmp_path):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        blocks.run(blocks.Settings(ensemble, tmp_path / "b", level="0.16"), progress)
+        blocks.run(blocks.Settings(ensemble, tmp_path / "b", level="0.14"), progress)
     assert list(tmp_path.iterdir()) == []
 
 

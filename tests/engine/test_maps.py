@@ -203,8 +203,8 @@ def test_packaged_structure_reads():
     ribosome = read_structure(PACKAGED_STRUCTURE)
     assert len(ribosome) == 14218
     assert len(set(ribosome.chains)) == 74
-    # 2.9 MDa of modelled residues at 1.9 Da an electron
-    assert 1.9 * ribosome.weights.sum() == pytest.approx(2.4e6, rel=0.15)
+    # residues as modelled: 10,308 amino acids and 3,910 nucleotides
+    assert 2.1 * ribosome.weights.sum() == pytest.approx(10308 * 110 + 3910 * 321, rel=0.01)
 
 
 def test_structure_errors(tmp_path):

@@ -103,7 +103,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _read_masks(folder: Path, ensemble: Ensemble) -> tuple[list[str], np.ndarray]:
-    """Names and values ``(K, z, y, x)`` float32 of the masks in ``folder``."""
+    """Names and values ``(K, z, y, x)`` of the masks in ``folder``: bool where all are 0 or 1, else float32."""
     paths = list_maps(folder)
     if not paths:
         found_none = is_blocks_folder(folder)
@@ -118,7 +118,8 @@ def _read_masks(folder: Path, ensemble: Ensemble) -> tuple[list[str], np.ndarray
                 f"({grid_text(ensemble)})."
             )
         mask[:] = volume.data
-    return [map_name(path) for path in paths], masks
+    hard = ((masks == 0) | (masks == 1)).all()
+    return [map_name(path) for path in paths], masks.astype(bool) if hard else masks
 
 
 def _reference_sums(folder: Path, columns: list[str]) -> np.ndarray:

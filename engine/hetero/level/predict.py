@@ -10,11 +10,10 @@ import numpy as np
 from hetero.errors import HeteroError
 from hetero.level.framing import best_level, frame_map
 from hetero.level.normalise import LevelScale, check_values, denormalise_level, normalise_map
-from hetero.maps import Volume, resample_fourier
+from hetero.maps import DALTON_PER_A3, Volume, resample_fourier
 from hetero.progress import Progress, silent
 
 METHODS = ("cnn", "percentile")
-DALTON_PER_A3 = 0.81
 PACKAGED_WEIGHTS = Path(__file__).parents[1] / "data" / "level_weights.pt"
 _BATCH_MAPS = 8
 _BATCH_VOXELS = 1 << 22  # maps wait in memory for their batch: fewer of them where they are large

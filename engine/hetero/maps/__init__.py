@@ -5,10 +5,10 @@ from hetero.maps.ensemble import Ensemble, list_maps, open_ensemble, update_tabl
 from hetero.maps.mrc import MapHeader, MapWarning, map_name, read_header, read_map, write_map
 from hetero.maps.resample import resample_fourier
 from hetero.maps.structures import Structure, density_from_atoms, read_structure
-from hetero.maps.volume import Volume, grid_text, same_grid
+from hetero.maps.volume import DALTON_PER_A3, Volume, grid_text, same_grid
 
 __all__ = [
-    "Blocks", "Ensemble", "MapHeader", "MapWarning", "Structure", "Volume",
+    "DALTON_PER_A3", "Blocks", "Ensemble", "MapHeader", "MapWarning", "Structure", "Volume",
     "density_from_atoms", "grid_text", "is_blocks_folder", "list_maps", "map_name", "open_ensemble", "read_blocks",
     "read_header", "read_map", "read_structure", "resample_fourier", "same_grid", "update_table", "write_blocks",
     "write_map",

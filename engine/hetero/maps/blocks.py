@@ -12,7 +12,7 @@ from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder
 from hetero.maps.ensemble import list_maps
 from hetero.maps.mrc import map_name, read_map, write_map
-from hetero.maps.volume import Volume, same_grid
+from hetero.maps.volume import DALTON_PER_A3, Volume, same_grid
 
 TABLE = "blocks.csv"
 CONFIG = "config.json"
@@ -74,7 +74,7 @@ def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | 
         {
             "n_voxels": voxels,
             "volume_a3": volume,
-            "mass_kda": volume * 0.81e-3,
+            "mass_kda": volume * DALTON_PER_A3 / 1000,
             "center_x": centers[:, 2],
             "center_y": centers[:, 1],
             "center_z": centers[:, 0],

@@ -9,10 +9,8 @@ from hetero.errors import HeteroError
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap: the transform falls to 1/e at 1/resolution
-_RESIDUE_ELECTRONS = {
-    "CA": 59.0,
-    "P": 165.0,
-}  # mean electrons of an amino acid / a nucleotide, when one atom stands for it
+# Of a mean amino acid / nucleotide without hydrogens, when one atom stands for it.
+_RESIDUE_ELECTRONS = {"CA": 51.0, "P": 155.0}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,9 @@ import numpy as np
 
 from hetero.errors import HeteroError
 
+DALTON_PER_A3 = 0.81
+"""Mass of protein in a volume; Å^3 times this is Da."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:

@@ -14,10 +14,9 @@ def occupied_share(data: np.ndarray, level: float, masks: np.ndarray) -> np.ndar
     Returns:
         ``(K,)`` in [0, 1]; NaN for an empty mask.
     """
-    weights = masks.reshape(len(masks), -1)
-    on = (np.asarray(data).ravel() >= level).astype(np.float64)
-    total = weights.sum(axis=1, dtype=np.float64)
-    inside = weights.astype(np.float64, copy=False) @ on
+    on = np.asarray(data) >= level
+    total = masks.sum(axis=(1, 2, 3), dtype=np.float64)
+    inside = np.array([mask[on].sum(dtype=np.float64) for mask in masks])
     return np.divide(inside, total, out=np.full(len(total), np.nan), where=total > 0)
 
 

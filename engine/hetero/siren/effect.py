@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import hypergeom
 
+from hetero.maps import DALTON_PER_A3
 from hetero.progress import Progress, silent
 from hetero.siren.communities import propagate_labels
 from hetero.siren.patterns import Patterns
@@ -60,7 +61,7 @@ class EffectRule:
         tests = z.shape[1] * max(len(signatures), 1)
         bound = np.maximum(self.expand, chance_phi(len(z), self.alpha / tests)[patterns.totals])
         blocks = [np.flatnonzero(z.T @ s / len(z) >= bound) for s in signatures]
-        smallest = max(self.min_seeds, self.min_kda / (0.81e-3 * np.prod(patterns.apix)))
+        smallest = max(self.min_seeds, 1000 * self.min_kda / (DALTON_PER_A3 * np.prod(patterns.apix)))
         return sorted((b for b in blocks if len(b) >= smallest), key=len, reverse=True)
 
     def edges(
