@@ -231,3 +231,17 @@ def test_correlated_noise_and_random_gain_are_no_blocks(blur):
             assert blur < 3 or len(candidates) > 3, "the test would be empty without candidates"
         else:
             assert len(kept) == 1 and overlap(kept[0], set(np.flatnonzero(place).tolist())) > 0.8
+
+
+def test_without_any_place_for_noise_nothing_is_dropped():
+    """Maps cropped so tightly that every voxel comes and goes: no noise can be measured, and none is claimed."""
+    rng = np.random.default_rng(0)
+    states = rng.random((60, 2)) < 0.5
+    half = np.indices((12, 12, 12))[2] < 6
+    maps = [Volume(np.where(half, *state) + 0.1 * rng.standard_normal((12, 12, 12)), 6.0) for state in states]
+    patterns = binarise(maps, np.full(60, 0.5))
+    assert (patterns.counts > 0.01 * 60).all() and (patterns.counts < 0.99 * 60).all()
+    blocks = EffectRule().infer_blocks(patterns)
+    assert sorted(map(len, blocks)) == [864, 864]
+    p = noise_p_values(lambda: iter(maps), patterns, patterns.masks(blocks))
+    assert p.tolist() == [0, 0]

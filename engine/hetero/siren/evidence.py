@@ -37,15 +37,18 @@ def noise_p_values(
         masks: ``(K, z, y, x)`` bool.
 
     Returns:
-        ``(K,)`` in [0, 1].
+        ``(K,)`` in [0, 1]; 0 where every voxel comes and goes, so that there is nowhere to measure noise.
     """
     n = len(patterns.volumes)
-    fixed = (patterns.counts <= 0.01 * n) | (patterns.counts >= 0.99 * n)
+    solvent, core = patterns.counts <= 0.01 * n, patterns.counts >= 0.99 * n
+    fixed = solvent | core
+    if len(masks) == 0 or not fixed.any():
+        return np.zeros(len(masks))
     mean = np.zeros(patterns.shape)
     for volume in volumes():
         mean += volume.data
     mean /= n
-    noise = [_Correlation(region) for region in (patterns.counts <= 0.01 * n, patterns.counts >= 0.99 * n)]
+    noise = [_Correlation(solvent), _Correlation(core)]
     squares = np.zeros(patterns.shape)
     chosen = set(np.linspace(0, n - 1, min(n, _NOISE_MAPS)).astype(int).tolist())
     density = np.empty((n, len(masks)))

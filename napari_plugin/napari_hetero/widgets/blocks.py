@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from hetero.commands import blocks as blocks_command
-from napari_hetero.widgets.parts import Dock, JobRow, fill_choice, say, sentence
+from napari_hetero.widgets.parts import Dock, JobRow, empty_table, fill_choice, say, sentence
 
 _EMPTY = "No blocks are open. Open a folder of blocks or masks, or find the blocks of the ensemble that is open."
 _NO_MAPS = "Open a folder of maps to see how much of each block a volume has."
@@ -117,14 +117,7 @@ class BlocksWidget(Dock):
         return [self.table.item(row, 2).text() for row in range(self.table.rowCount())]
 
     def _make_table(self) -> QTableWidget:
-        table = QTableWidget(0, len(_TOP))
-        for column, (name, tooltip) in enumerate(_TOP):
-            item = QTableWidgetItem(name)
-            item.setToolTip(tooltip)
-            table.setHorizontalHeaderItem(column, item)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(28)
-        table.setShowGrid(False)
+        table = empty_table(_TOP, row_height=28)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names differ at their ends
         table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         table.setFocusPolicy(Qt.FocusPolicy.NoFocus)

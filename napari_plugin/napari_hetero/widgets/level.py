@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 
 from hetero.commands import level as level_command
 from napari_hetero import layers
-from napari_hetero.widgets.parts import Dock, JobRow, say, sentence
+from napari_hetero.widgets.parts import Dock, JobRow, empty_table, say, sentence
 
 _EMPTY = "No maps are open. Open a map or a folder of maps, or drop one onto the viewer."
 _TOP = (
@@ -157,14 +157,7 @@ def _words(row: dict) -> list[str]:
 
 
 def _make_table() -> QTableWidget:
-    table = QTableWidget(0, len(_TOP))
-    for column, (name, tooltip) in enumerate(_TOP):
-        item = QTableWidgetItem(name)
-        item.setToolTip(tooltip)
-        table.setHorizontalHeaderItem(column, item)
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(24)
-    table.setShowGrid(False)
+    table = empty_table(_TOP, row_height=24)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     header = table.horizontalHeader()

@@ -5,7 +5,18 @@ from itertools import count
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtCore import Signal as QtSignal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from hetero.errors import Cancelled, HeteroError
 from napari_hetero import layers, session, view
@@ -183,3 +194,16 @@ def _let_go(held, user: int, _gone=None) -> None:
 
 def _stop(job: Job, _gone=None) -> None:
     job.cancel()
+
+
+def empty_table(columns, row_height: int) -> QTableWidget:
+    """A table without rows; ``columns`` are pairs of a name and its tooltip, ``row_height`` is in pixels."""
+    table = QTableWidget(0, len(columns))
+    for number, (name, tooltip) in enumerate(columns):
+        item = QTableWidgetItem(name)
+        item.setToolTip(tooltip)
+        table.setHorizontalHeaderItem(number, item)
+    table.verticalHeader().setVisible(False)
+    table.verticalHeader().setDefaultSectionSize(row_height)
+    table.setShowGrid(False)
+    return table
