@@ -30,8 +30,10 @@ ENGINE_ROOMS = {
     "level": {"maps"},
     "siren": {"maps"},
     "occupancy": {"maps"},
+    "latent": {"maps"},
+    "drgn": {"latent", "maps"},
     "data": set(),
-    "commands": {"maps", "level", "siren", "occupancy", "data"},
+    "commands": {"maps", "level", "siren", "occupancy", "latent", "drgn", "data"},
     "cli.py": {"commands", "maps", "serve"},
     "serve.py": {"commands", "maps"},
     "__main__.py": {"cli"},
@@ -101,7 +103,7 @@ def test_chimerax_bundle_imports_neither_engine_nor_torch():
 
 
 def test_rooms_import_without_torch():
-    rooms = "hetero.maps, hetero.siren, hetero.occupancy, hetero.level, hetero.cli, hetero.serve"
+    rooms = "hetero.maps, hetero.siren, hetero.occupancy, hetero.latent, hetero.level, hetero.cli, hetero.serve"
     code = f"import {rooms}, sys; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
