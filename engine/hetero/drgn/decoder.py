@@ -1,4 +1,4 @@
-"""The coordinate network of cryoDRGN: where in Fourier space, and which structure, to what value (Zhong et al. 2021)."""
+"""The coordinate network of cryoDRGN (Zhong et al. 2021): a place in Fourier space and a latent to a value."""
 
 from dataclasses import asdict, dataclass
 

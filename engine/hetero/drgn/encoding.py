@@ -1,7 +1,8 @@
 """Positional encodings: the waves that a coordinate is measured by before a network sees it.
 
-A coordinate ``k`` is a Fourier voxel's position in cycles per voxel, -0.5 to 0.5, in the order x, y, z. Every encoding is
-``[sin(W k), cos(W k)]`` for a matrix ``W`` ``(m, 3)`` of waves; the kinds differ in ``W`` alone, and ``none`` is ``k`` itself.
+A coordinate ``k`` is a Fourier voxel's position in cycles per voxel, -0.5 to 0.5, in the order x, y, z. Every encoding
+is ``[sin(W k), cos(W k)]`` for a matrix ``W`` ``(m, 3)`` of waves; the kinds differ in ``W`` alone, and ``none`` is ``k``
+itself.
 """
 
 import math

@@ -16,12 +16,12 @@ _KEPT_BYTES = 1 << 28  # first-layer values that are kept for the next call
 class VolumeDecoder:
     """The decoder of a :class:`hetero.latent.Run`: see :class:`hetero.latent.Decoder`.
 
-    ``V(x) = sum_k F(k) exp(2 pi i k x) / box^3`` over the Fourier voxels with ``|k| <= box / 2`` (fourier family), or the
-    Hartley transform of all of them (hartley family), times the s.d. of the images it was trained on. The map's centre is
-    voxel ``n // 2``.
+    ``V(x) = sum_k F(k) exp(2 pi i k x) / box^3`` over the Fourier voxels with ``|k| <= box / 2`` (fourier family), or
+    the Hartley transform of all of them (hartley family), times the s.d. of the images it was trained on. The map's
+    centre is voxel ``n // 2``.
 
-    Memory: the map, 8 (CPU) or 16 (GPU) spectra, at most 256 MB of first-layer values, and the values of a layer at 2,048
-    (CPU) or 32,768 x 16 (GPU) points.
+    Memory: the map, 8 (CPU) or 16 (GPU) spectra, at most 256 MB of first-layer values, and the values of a layer at
+    2,048 (CPU) or 32,768 x 16 (GPU) points.
 
     Args:
         network: is copied; moved to ``device``.
@@ -83,7 +83,7 @@ class VolumeDecoder:
         return values
 
     def _first_layer(self, points: torch.Tensor, box: int, step: int) -> Iterator[torch.Tensor]:
-        """``(p, width)`` for each ``step`` points: what the first layer makes of the coordinates, whatever the latent."""
+        """``(p, width)`` for each ``step`` points: what the first layer makes of coordinates, whatever the latent."""
         if box in self._kept:
             yield from self._kept[box]
             return
