@@ -16,6 +16,7 @@ VERBS = {
     "level": "choose a contour level for maps",
     "blocks": "find the blocks of an ensemble of maps",
     "occupancy": "measure blocks or masks in every map",
+    "decode": "decode latents of a trained model to maps",
     "info": "say what a file or folder is",
     "simulate": "make an ensemble with known blocks from a structure",
     "train-level": "train the level network on simulated maps",
