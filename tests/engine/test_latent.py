@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from hetero.errors import Cancelled, HeteroError
-from hetero.latent import clusters
+from hetero.latent import clusters, embedding
 from hetero.latent.clusters import k_means, mixture_labels
 from hetero.latent.density import density_raster
 from hetero.latent.embedding import umap_embedding
@@ -172,7 +172,7 @@ def test_a_raster_counts_every_point_where_it_is():
     assert density_raster(np.zeros((3, 2))).counts.sum() == 3
 
 
-def test_umap_keeps_groups_apart_repeats_and_can_be_stopped():
+def test_umap_keeps_groups_apart_repeats_and_can_be_stopped(monkeypatch):
     latents, truth = blobs(150, 3)
     told = []
     first = umap_embedding(latents, progress=lambda *call: told.append(call))
@@ -181,6 +181,11 @@ def test_umap_keeps_groups_apart_repeats_and_can_be_stopped():
     assert (truth[nearest] == truth[:, None]).mean() > 0.99
     rounds = [(done, total) for done, total, message in told if "rounds" in message]
     assert rounds[-1] == (500, 500) and rounds[0][0] < 500
+
+    monkeypatch.setattr(embedding, "MOST", 100)
+    sampled = umap_embedding(latents)
+    nearest = cdist(sampled, sampled).argsort(axis=1)[:, 1:6]
+    assert sampled.shape == (150, 2) and (truth[nearest] == truth[:, None]).mean() > 0.99
 
     def stop(done, total, message):
         if "rounds" in message:

@@ -4,18 +4,24 @@ import re
 import warnings
 
 import numpy as np
+from scipy.spatial import KDTree
 
-from hetero.latent.paths import neighbours
+from hetero.latent.paths import ROWS, neighbours
 from hetero.progress import Progress, silent
 
 FEWEST = 10
 """Particles below which a UMAP says nothing."""
+MOST = 200_000
+"""Particles that are laid out one by one."""
 
 
 def umap_embedding(
     latents: np.ndarray, n_neighbours: int = 15, min_dist: float = 0.1, seed: int = 0, progress: Progress = silent
 ) -> np.ndarray:
     """``(n, 2)`` UMAP of latents ``(n, zdim)``; starts from the first two components, repeats with its seed.
+
+    Of more than 200,000 particles so many, taken at random, are laid out; each of the others lies among its three
+    nearest of these.
 
     Args:
         n_neighbours, min_dist: Zhong et al. 2021: 15 and 0.1.
@@ -25,6 +31,10 @@ def umap_embedding(
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
         from umap import UMAP
     latents = np.ascontiguousarray(latents, dtype=np.float32)
+    if len(latents) > MOST:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(latents), MOST, replace=False))
+        layout = umap_embedding(latents[chosen], n_neighbours, min_dist, seed, progress)
+        return _among_nearest(latents, latents[chosen], layout, progress)
     k = min(n_neighbours, len(latents) - 1)
     rows, distances = neighbours(latents, k - 1, progress)
     itself = np.arange(len(latents))[:, None]
@@ -44,6 +54,19 @@ def umap_embedding(
             tqdm_kwds=layout,
         ).fit(latents)
     return fitted.embedding_.astype(np.float32)
+
+
+def _among_nearest(latents: np.ndarray, known: np.ndarray, layout: np.ndarray, progress: Progress) -> np.ndarray:
+    """``(n, 2)``: the mean place of the three nearest known latents, near ones weighing more."""
+    tree = KDTree(known)
+    placed = np.empty((len(latents), 2), np.float32)
+    for start in range(0, len(latents), ROWS):
+        progress(start, len(latents), "UMAP: placing the others")
+        here = slice(start, start + ROWS)
+        distances, rows = tree.query(latents[here], 3, workers=-1)
+        weights = 1 / (distances + 1e-6 * distances.max() + 1e-30)
+        placed[here] = np.einsum("nk,nkd->nd", weights / weights.sum(axis=1, keepdims=True), layout[rows])
+    return placed
 
 
 class _Rounds:

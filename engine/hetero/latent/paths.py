@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from hetero.latent.pca import Components
 from hetero.progress import Progress, silent
 
-_ROWS = 1 << 15
+ROWS = 1 << 15  # particles that are looked up between two calls of progress
 
 
 def component_path(components: Components, scores: np.ndarray, along: int, n: int = 10, span=(5.0, 95.0)) -> np.ndarray:
@@ -54,9 +54,9 @@ def neighbours(latents: np.ndarray, k: int, progress: Progress = silent) -> tupl
     tree = KDTree(latents)
     n = len(latents)
     rows, distances = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-    for start in range(0, n, _ROWS):
+    for start in range(0, n, ROWS):
         progress(start, n, "finding neighbours")
-        stop = min(start + _ROWS, n)
+        stop = min(start + ROWS, n)
         far, near = tree.query(latents[start:stop], k + 1, workers=-1)
         # Each point finds itself, but not always first where latents coincide: that one, or else the last, goes.
         own = near == np.arange(start, stop)[:, None]

@@ -1,5 +1,6 @@
 """A picture of a map's surface without any viewer: for terminals, reports and contact sheets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ _GREY = (0.80, 0.82, 0.86)
 _LIGHT = np.array([0.75, 0.45, -0.45])  # z, y, x towards the light: above, a little left, from the viewer's side
 
 
-def surface_picture(data: np.ndarray, level: float, masks: np.ndarray, colors: np.ndarray) -> np.ndarray:
+def surface_picture(
+    data: np.ndarray, level: float, masks: np.ndarray, colors: np.ndarray, pixels: int = 256
+) -> np.ndarray:
     """The surface at ``level`` seen from +z: x to the right, y up; white where there is none.
 
     Args:
@@ -21,11 +24,12 @@ def surface_picture(data: np.ndarray, level: float, masks: np.ndarray, colors: n
         level: in the map's own values.
         masks: ``(K, z, y, x)`` bool; a surface point takes the colour of the last block it lies in.
         colors: ``(K, 3)`` in [0, 1].
+        pixels: of the longest side, about.
 
     Returns:
-        ``(y * zoom, x * zoom, 3)`` float in [0, 1], first row at the top; ``zoom`` gives about 256 pixels.
+        ``(y * zoom, x * zoom, 3)`` float in [0, 1], first row at the top; ``zoom`` gives about ``pixels``.
     """
-    zoom = max(1, round(256 / max(data.shape)))
+    zoom = max(1, round(pixels / max(data.shape)))
     fine = ndimage.zoom(data, zoom, order=1, grid_mode=True, mode="nearest")
     fine = ndimage.gaussian_filter(fine, zoom / 4)[::-1]  # first section is nearest to the viewer
     inside = fine >= level
@@ -68,6 +72,22 @@ def draw_blocks(path: Path | str, volume: Volume, level: float, blocks: Blocks) 
     figure.suptitle(f"{volume.name} at level {level:.3g}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def draw_series(path: Path | str, pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 5) -> None:
+    """Draw surfaces (:func:`surface_picture`) side by side, each under its title, as a PNG."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(2.1 * columns, 2.35 * rows), layout="constrained")
+    for ax in (axes := figure.subplots(rows, columns, squeeze=False).ravel()):
+        ax.axis("off")
+    for ax, picture, title in zip(axes, pictures, titles, strict=False):
+        ax.imshow(picture)
+        ax.set_title(title, fontsize=9)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
 
 
 def _from_x(data: np.ndarray) -> np.ndarray:
