@@ -53,17 +53,19 @@ def test_analyze_finds_the_groups_and_decodes_them(known, tmp_path, capsys):
 
 def test_the_page_needs_nothing_but_itself(known, tmp_path, capsys):
     out = tmp_path / "analysis"
-    answer = json.loads(say(capsys, "analyze", known, "--k", 3, "--out", out, "--skip-umap", "--json")[1])
+    answer = json.loads(
+        say(capsys, "analyze", known, "--k", 3, "--out", out, "--skip-umap", "--json", "--per-component", 2)[1]
+    )
     page = (out / "report.html").read_text()
     assert answer["report"] == str(out / "report.html")
     pictures = re.findall(r'src="([^"]{1,30})', page)
     assert len(pictures) == 4 and all(source.startswith("data:image/png;base64,") for source in pictures)
     assert not re.search(r"https?://|<script|<link", page)
-    assert "1 Å is assumed" in page and "vol_002" in page and "umap" not in page.lower()
+    assert "1 Å is assumed" in page and "vol_002" in page and ">UMAP<" not in page
     assert sum(answer["sizes"]) == sum(answer["mixture_sizes"]) == 60
     assert sum(answer["shares"]) == pytest.approx(1)
     # A second run replaces the first; another's folder is kept.
-    assert say(capsys, "analyze", known, "--k", 4, "--out", out, "--skip-umap")[0] == DONE
+    assert say(capsys, "analyze", known, "--k", 4, "--out", out, "--skip-umap", "--components", 0)[0] == DONE
     assert len(open_ensemble(out / "ensemble")) == 4
 
 
