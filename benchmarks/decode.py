@@ -2,11 +2,11 @@
 
     python benchmarks/decode.py ../shared [path/to/cryodrgn]
 
-With cryoDRGN's command (PyPI, in an environment of its own): a tiny network of each kind is trained for two epochs on the
-100 images of a hand, its program and ours decode the same three latents at the full and at half the box, and the largest
-difference is given as a share of the map's range. A network of 256 x 3 is then timed in both programs (20 maps; the slope
-against 2 maps, so that the start of the program does not count). Without the command only ours is timed, and the latent
-space's tools on a million particles.
+With cryoDRGN's command (PyPI, in an environment of its own): a tiny network of each kind is trained for two epochs on
+the 100 images of a hand, its program and ours decode the same three latents at the full and at half the box, and the
+largest difference is given as a share of the map's range. A network of 256 x 3 is then timed in both programs (20 maps;
+the slope against 2 maps, so that the start of the program does not count). Without the command only ours is timed, and
+the latent space's tools on a million particles.
 """
 
 import subprocess
@@ -84,9 +84,8 @@ def speed_of_ours() -> None:
             started = time.perf_counter()
             list(decoder(np.zeros((n, 8), np.float32), box))
             times.append((time.perf_counter() - started) / n)
-        print(
-            f"{box}^3, 256 x 3 on {decoder.device}: first {times[0]:.3f} s, then {times[2]:.3f}, of eight {times[3]:.3f}"
-        )
+        text = f"first {times[0]:.3f} s, then {times[2]:.3f}, of eight {times[3]:.3f}"
+        print(f"{box}^3, 256 x 3 on {decoder.device}: {text}")
 
 
 def latent_tools() -> None:
