@@ -113,7 +113,9 @@ def update_table(path: Path | str, rows: pd.DataFrame) -> None:
     table = _read_table(path)
     table = table.reindex(table.index.union(rows.index, sort=False))
     for column in rows.columns:
-        table.loc[rows.index, column] = rows[column]
+        values = table[column].astype(object) if column in table else pd.Series(index=table.index, dtype=object)
+        values.loc[rows.index] = rows[column].astype(object)  # a column may change its kind: numbers, words, nothing
+        table[column] = values.infer_objects()
     table = table.loc[natsorted(table.index)]
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index_label="name")
