@@ -77,7 +77,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         rule = PublishedRule(seed=settings.seed, bootstrap=settings.bootstrap)
     columns = rule.infer_blocks(patterns, progress)
     counted = [ensemble.names.index(name) for name in patterns.volumes]
-    p_noise = noise_p_values(lambda: (ensemble[i] for i in counted), patterns, patterns.masks(columns), progress)
+    p_noise = noise_p_values((ensemble[i] for i in counted), patterns, patterns.masks(columns), progress)
     candidates = len(columns)
     if settings.rule == "effect":
         columns = [c for c, p in zip(columns, p_noise, strict=True) if p <= settings.alpha]

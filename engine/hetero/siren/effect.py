@@ -54,13 +54,8 @@ class EffectRule:
         z = standardise(patterns.on)
         edges = self.edges(z, patterns.totals, patterns.positions, progress)
         progress(0, 0, "grouping voxels")
-        labels = propagate_labels(edges, z.shape[1], np.random.default_rng(self.seed))
-        sizes = np.bincount(labels)
-        seeds = [np.flatnonzero(labels == k) for k in np.flatnonzero(sizes >= self.min_seeds)]
-        signatures = self._merge([_signature(z, s) for s in seeds], seeds, z)
-        tests = z.shape[1] * max(len(signatures), 1)
-        bound = np.maximum(self.expand, chance_phi(len(z), self.alpha / tests)[patterns.totals])
-        blocks = [np.flatnonzero(z.T @ s / len(z) >= bound) for s in signatures]
+        signatures = self.signatures(z, self.seeds(edges, z.shape[1]))
+        blocks = self.members(z, patterns.totals, signatures)
         smallest = max(self.min_seeds, 1000 * self.min_kda / (DALTON_PER_A3 * np.prod(patterns.apix)))
         return sorted((b for b in blocks if len(b) >= smallest), key=len, reverse=True)
 
@@ -96,8 +91,20 @@ class EffectRule:
         """Correlation that links two voxels ``distance`` Å apart."""
         return np.interp(distance, [self.near, self.far], [self.phi_near, self.phi_far])
 
-    def _merge(self, signatures: list[np.ndarray], seeds: list[np.ndarray], z: np.ndarray) -> list[np.ndarray]:
-        """Signatures of the seeds' union where they correlate more than ``merge``."""
+    def seeds(self, edges: np.ndarray, n_nodes: int) -> list[np.ndarray]:
+        """Communities of at least ``min_seeds`` of the ``n_nodes`` columns, from the linked pairs ``(e, 2)``."""
+        labels = propagate_labels(edges, n_nodes, np.random.default_rng(self.seed))
+        order = np.argsort(labels, kind="stable")
+        communities = np.split(order, np.cumsum(np.bincount(labels))[:-1])
+        return [c for c in communities if len(c) >= self.min_seeds]
+
+    def signatures(self, z: np.ndarray, seeds: list[np.ndarray]) -> list[np.ndarray]:
+        """``(n,)`` mean standardised pattern of each block's seeds, itself standardised.
+
+        Seeds whose signatures correlate more than ``merge`` are taken together, the most alike first.
+        """
+        seeds = list(seeds)
+        signatures = [signature(z, s) for s in seeds]
         while len(signatures) > 1:
             phi = np.corrcoef(signatures)
             np.fill_diagonal(phi, -1)
@@ -105,9 +112,15 @@ class EffectRule:
             if phi[i, j] <= self.merge:
                 break
             seeds[i] = np.r_[seeds[i], seeds[j]]
-            signatures[i] = _signature(z, seeds[i])
+            signatures[i] = signature(z, seeds[i])
             del seeds[j], signatures[j]
         return signatures
+
+    def members(self, z: np.ndarray, totals: np.ndarray, signatures: list[np.ndarray]) -> list[np.ndarray]:
+        """Columns of ``z`` that belong to each signature: their correlation with it passes the bound."""
+        tests = z.shape[1] * max(len(signatures), 1)
+        bound = np.maximum(self.expand, chance_phi(len(z), self.alpha / tests)[totals])
+        return [np.flatnonzero(z.T @ s / len(z) >= bound) for s in signatures]
 
 
 def standardise(on: np.ndarray) -> np.ndarray:
@@ -116,7 +129,8 @@ def standardise(on: np.ndarray) -> np.ndarray:
     return ((on - mean) / np.sqrt(mean * (1 - mean))).astype(np.float32)
 
 
-def _signature(z: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def signature(z: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """``(n,)`` mean of some columns of ``z`` ``(n, m)``, of mean 0 and s.d. 1."""
     mean = z[:, columns].mean(axis=1)
     return (mean - mean.mean()) / mean.std()
 

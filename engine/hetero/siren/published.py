@@ -7,7 +7,6 @@ no effect at 1,000 resamplings: the cut-off is the largest draw.)
 
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from scipy.stats import binom
 
@@ -43,15 +42,24 @@ class PublishedRule:
         sample = np.sort(rng.permutation(patterns.on.shape[1])[: patterns.on.shape[1] // self.subsample])
         totals, both_on, both_off = self.cutoffs(patterns, rng, progress)
         edges = find_edges(patterns, sample, totals, both_on, both_off, progress)
-        graph = nx.Graph()
-        graph.add_edges_from(edges.tolist())
-        communities = nx.algorithms.community.label_propagation_communities(graph)
-        seeds = [np.array(sorted(c)) for c in communities if len(c) >= self.min_seeds]
+        seeds = self.seeds(edges)
         blocks = []
         for number, block in enumerate(seeds):
             progress(number, len(seeds), "expanding blocks")
             blocks.append(np.union1d(block, self._expand(patterns, block, totals, both_on, both_off)))
         return sorted(blocks, key=len, reverse=True)
+
+    def seeds(self, edges: np.ndarray) -> list[np.ndarray]:
+        """Communities of at least ``min_seeds`` columns, from the linked pairs ``(e, 2)``.
+
+        The order of the pairs counts: it numbers the labels, and the largest label wins a tie.
+        """
+        import networkx as nx
+
+        graph = nx.Graph()
+        graph.add_edges_from(edges.tolist())
+        communities = nx.algorithms.community.label_propagation_communities(graph)
+        return [np.array(sorted(c)) for c in communities if len(c) >= self.min_seeds]
 
     def cutoffs(self, patterns: Patterns, rng: np.random.Generator, progress: Progress = silent):
         """Each voxel's row in the table ``(m,)``, and its ``(U, U)`` cut-offs of "both on" and "both off" counts."""
