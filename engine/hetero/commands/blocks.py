@@ -33,6 +33,7 @@ class Settings:
         min_kda: Smallest block that the effect rule reports, kDa at 0.81 Da/Å^3.
         alpha: The effect rule drops blocks whose variance noise would reach with more than this probability, in any
             place. (The published rule has no such test; its blocks' probabilities are in blocks.csv all the same.)
+        resamples: Random halves of the maps in which each block is looked for again, for its stability in blocks.csv.
         bootstrap: For the published rule: draw its table of cut-offs anew, as published, not take its exact limit.
     """
 
@@ -44,6 +45,7 @@ class Settings:
     filter: bool = False
     min_kda: float = 5.0
     alpha: float = 0.05
+    resamples: int = 10
     bootstrap: bool = False
 
 
@@ -53,9 +55,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: no ensemble there, one volume only, mixed boxes, or levels at which nothing changes.
     """
-    from hetero.siren import EffectRule, PublishedRule, binarise, noise_p_values
+    from hetero.siren import EffectRule, PublishedRule, binarise, find_blocks
 
     check_range("The seed", settings.seed, 0)
+    check_range("The number of resamplings (resamples)", settings.resamples, 0)
     check_range("Alpha", settings.alpha, 0, 1)
     check_range("The smallest block (min-kda)", settings.min_kda, 0)
     if settings.out.resolve() == settings.folder.resolve():
@@ -75,19 +78,15 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         rule = EffectRule(seed=settings.seed, min_kda=settings.min_kda)
     else:
         rule = PublishedRule(seed=settings.seed, bootstrap=settings.bootstrap)
-    columns = rule.infer_blocks(patterns, progress)
     counted = [ensemble.names.index(name) for name in patterns.volumes]
-    p_noise = noise_p_values((ensemble[i] for i in counted), patterns, patterns.masks(columns), progress)
-    candidates = len(columns)
-    if settings.rule == "effect":
-        columns = [c for c, p in zip(columns, p_noise, strict=True) if p <= settings.alpha]
-        p_noise = p_noise[p_noise <= settings.alpha]
-    occupancy = [float(patterns.on[:, c].mean()) for c in columns]
+    alpha = settings.alpha if settings.rule == "effect" else None
+    found = find_blocks(patterns, (ensemble[i] for i in counted), rule, alpha, settings.resamples, progress)
+    occupancy = [float(patterns.on[:, c].mean()) for c in found.columns]
     blocks = make_blocks(
-        patterns.masks(columns),
+        patterns.masks(found.columns),
         ensemble.apix,
         ensemble.origin,
-        columns={"mean_occupancy": occupancy, "p_noise": p_noise},
+        columns={"mean_occupancy": occupancy, **found.evidence},
     )
     left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
     config = {
@@ -102,7 +101,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     answer = info.run(info.Settings(settings.out))
     return answer | {
         "left_out": left_out,
-        "noise": candidates - len(columns),
+        "noise": found.noise,
         "volumes": len(patterns.volumes),
         "seconds": time.perf_counter() - started,
     }

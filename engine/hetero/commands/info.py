@@ -177,4 +177,8 @@ def _say_blocks(result: dict[str, Any]) -> str:
         lines.append(
             f"{row['name']:10}  {row['n_voxels']:7,}  {row['volume_a3']:10,.0f}  {row['mass_kda']:7,.0f}  {often:>11}"
         )
+    chains = sorted({row["chain"] for row in result["blocks"] if row.get("chain")})
+    for chain in chains:
+        members = sorted((row["place"], row["name"]) for row in result["blocks"] if row.get("chain") == chain)
+        lines.append(f"{chain}: one motion, in order {', '.join(name for _, name in members)}")
     return "\n".join(lines)

@@ -2,7 +2,13 @@
 
 from hetero.siren.effect import EffectRule
 from hetero.siren.evidence import noise_p_values
+from hetero.siren.infer import Found, find_blocks
+from hetero.siren.motion import find_chains
 from hetero.siren.patterns import Patterns, binarise
 from hetero.siren.published import PublishedRule
+from hetero.siren.stability import stability
 
-__all__ = ["EffectRule", "Patterns", "PublishedRule", "binarise", "noise_p_values"]
+__all__ = [
+    "EffectRule", "Found", "Patterns", "PublishedRule", "binarise", "find_blocks", "find_chains", "noise_p_values",
+    "stability",
+]  # fmt: skip

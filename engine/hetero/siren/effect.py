@@ -135,6 +135,17 @@ def signature(z: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return (mean - mean.mean()) / mean.std()
 
 
+def mean_phi(on: np.ndarray, columns: np.ndarray) -> float:
+    """Effect size of a block: the mean correlation of its voxels' patterns with their mean standardised pattern.
+
+    Args:
+        on: ``(n, m)`` 0/1 patterns.
+        columns: the block's.
+    """
+    z = standardise(on[:, columns])
+    return float((z.T @ signature(z, np.arange(len(columns)))).mean() / len(z))
+
+
 def chance_phi(n: int, probability: float) -> np.ndarray:
     """``(n + 1,)``: for k = 0 .. n, the correlation that two unrelated patterns of k ones reach with ``probability``.
 
