@@ -1,6 +1,6 @@
 """Occupancy: how much of each block, or of each mask, is there in every map."""
 
-from hetero.occupancy.measure import occupied_share, reference_normalised
+from hetero.occupancy.measure import MaskVoxels, occupied_share, reference_normalised
 from hetero.occupancy.picture import draw_heat_map
 
-__all__ = ["draw_heat_map", "occupied_share", "reference_normalised"]
+__all__ = ["MaskVoxels", "draw_heat_map", "occupied_share", "reference_normalised"]
