@@ -1,7 +1,7 @@
 """Maps: the nouns Volume, Ensemble and Blocks, the files they come from, and resampling."""
 
 from hetero.maps.blocks import Blocks, is_blocks_folder, read_blocks, write_blocks
-from hetero.maps.ensemble import Ensemble, list_maps, open_ensemble, update_table
+from hetero.maps.ensemble import Ensemble, list_maps, open_ensemble, read_table, update_table
 from hetero.maps.mrc import MapHeader, MapWarning, map_name, read_header, read_map, write_map
 from hetero.maps.resample import resample_fourier
 from hetero.maps.structures import Structure, density_from_atoms, read_structure
@@ -10,6 +10,6 @@ from hetero.maps.volume import DALTON_PER_A3, Volume, grid_text, same_grid
 __all__ = [
     "DALTON_PER_A3", "Blocks", "Ensemble", "MapHeader", "MapWarning", "Structure", "Volume",
     "density_from_atoms", "grid_text", "is_blocks_folder", "list_maps", "map_name", "open_ensemble", "read_blocks",
-    "read_header", "read_map", "read_structure", "resample_fourier", "same_grid", "update_table", "write_blocks",
-    "write_map",
+    "read_header", "read_map", "read_structure", "read_table", "resample_fourier", "same_grid", "update_table",
+    "write_blocks", "write_map",
 ]  # fmt: skip
