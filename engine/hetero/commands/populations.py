@@ -200,7 +200,7 @@ def _say_block(row: dict[str, Any]) -> str:
         f"present in {100 * row['fraction']:.1f} % ({100 * row['fraction_low95']:.1f} - "
         f"{100 * row['fraction_high95']:.1f} %); occupancy {row['high']:.2f} there, {row['low']:.2f} elsewhere"
     )
-    return text + ("; so few are in the smaller group that the interval is too narrow" if row["few"] else "")
+    return text + ("; so few are in the smaller group that the interval may be too narrow" if row["few"] else "")
 
 
 def _say_difference(row: dict[str, Any]) -> str:

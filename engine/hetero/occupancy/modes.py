@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter1d
 _BINS = 512
 
 
-def single_mode_p(values: np.ndarray, weights: np.ndarray, rng: np.random.Generator, draws: int = 199) -> float:
+def single_mode_p(values: np.ndarray, weights: np.ndarray, rng: np.random.Generator, draws: int = 499) -> float:
     """Probability, if the values had one mode, of needing as wide a blur as theirs to see only one (Silverman 1981).
 
     Small where two groups have a valley between them; large for one group of any shape, and for an even spread.

@@ -9,7 +9,7 @@ from hetero.occupancy.mixture import Mixtures, compress, fit_mixtures, single_lo
 from hetero.occupancy.modes import single_mode_p
 
 BIC_GAIN = 10.0  # "very strong" on Kass & Raftery's scale
-MODE_ALPHA = 0.05
+MODE_ALPHA = 0.02  # at 5 % an even spread is taken for two groups in a fifth of the cases
 MIN_GAP = 0.2
 FEW_UNITS = 10
 
