@@ -113,7 +113,10 @@ def update_table(path: Path | str, rows: pd.DataFrame) -> None:
     table = read_table(path)
     table = table.reindex(table.index.union(rows.index, sort=False))
     for column in rows.columns:
-        table.loc[rows.index, column] = rows[column]
+        # As objects: a class 1 beside an empty cell must not become 1.0, nor clash with a class "B".
+        cells = table.get(column, pd.Series(np.nan, table.index)).astype(object)
+        cells[rows.index] = rows[column].astype(object)
+        table[column] = cells
     table = table.loc[natsorted(table.index)]
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index_label="name")

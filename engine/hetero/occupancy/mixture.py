@@ -1,7 +1,7 @@
 """Two-component Gaussian mixtures with one variance, of one number a unit, many weightings of the units at once.
 
-scikit-learn's ``GaussianMixture(2, covariance_type="tied")`` is the published choice, and the reference in the tests.
-It takes no weights and fits one sample at a time; an interval needs a thousand fits, and volumes stand for different
+The published choice is scikit-learn's ``GaussianMixture(2, covariance_type="tied")``, the reference in the tests. It
+takes no weights and fits one sample at a time; an interval needs a thousand fits, and volumes stand for different
 numbers of particles.
 """
 

@@ -4,12 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import leaves_list
 
 from hetero.files import atomic_path
+from hetero.maps.blocks import PALETTE
+from hetero.occupancy.classes import LARGEST, Classes, ward_tree
 
 
-def draw_heat_map(path: Path | str, values: np.ndarray, names: list[str], columns: list[str], label: str) -> None:
+def draw_heat_map(
+    path: Path | str,
+    values: np.ndarray,
+    names: list[str],
+    columns: list[str],
+    label: str,
+    classes: Classes | None = None,
+) -> None:
     """Draw volumes x blocks as a PNG; alike volumes and alike blocks lie side by side (Ward's clustering).
 
     Args:
@@ -17,15 +26,27 @@ def draw_heat_map(path: Path | str, values: np.ndarray, names: list[str], column
         names: n volumes.
         columns: K blocks.
         label: what the numbers are, for the colour bar.
+        classes: of the volumes; then their dendrogram, its cut and the classes' numbers stand beside the map.
     """
     from matplotlib.figure import Figure
 
-    rows, order = _leaf_order(values), _leaf_order(values.T)
-    figure = Figure(figsize=(max(4.5, 1.8 + 0.45 * len(columns)), 6.5), layout="constrained")
-    axes = figure.add_subplot()
+    rows = leaf_order(values) if classes is None else classes.order
+    order = leaf_order(values.T)
+    across = max(4.5, 1.8 + 0.45 * len(columns)) + (0 if classes is None else 2.4)
+    figure = Figure(figsize=(across, 6.5), layout="constrained")
+    if classes is None:
+        axes = figure.add_subplot()
+    else:
+        width = max(2.0, 0.45 * len(columns))
+        beside, axes = figure.subplots(1, 2, sharey=True, width_ratios=[2.0, width])
+        _draw_tree(beside, classes)
     image = axes.imshow(values[np.ix_(rows, order)], aspect="auto", cmap="viridis", interpolation="nearest")
     axes.set_xticks(range(len(columns)), [columns[i] for i in order], rotation=90)
-    if len(names) <= 40:
+    if classes is not None:
+        for edge in np.flatnonzero(np.diff(classes.labels[rows])):
+            axes.axhline(edge + 0.5, color="white", linewidth=1.0)
+        axes.tick_params(left=False, labelleft=False)
+    elif len(names) <= 40:
         axes.set_yticks(range(len(names)), [names[i] for i in rows])
     else:
         axes.set_yticks([])
@@ -35,10 +56,36 @@ def draw_heat_map(path: Path | str, values: np.ndarray, names: list[str], column
         figure.savefig(temporary, format="png", dpi=150)
 
 
-def _leaf_order(values: np.ndarray) -> np.ndarray:
-    if len(values) < 3:
+def leaf_order(values: np.ndarray) -> np.ndarray:
+    """Rows in the order of their dendrogram's leaves."""
+    if len(values) < 3 or len(values) > LARGEST:
         return np.arange(len(values))
-    return leaves_list(linkage(np.nan_to_num(values), method="ward", optimal_ordering=len(values) <= 500))
+    return leaves_list(ward_tree(np.nan_to_num(values)))
+
+
+def _draw_tree(axes, classes: Classes) -> None:
+    """The dendrogram, root to the left, leaves level with the map's rows; below the cut in the classes' colours."""
+    from matplotlib.collections import LineCollection
+
+    n = len(classes.order)
+    place = np.empty(2 * n - 1)
+    place[classes.order] = np.arange(n)
+    height = np.concatenate([np.zeros(n), classes.tree[:, 2]])
+    label = np.concatenate([classes.labels, np.zeros(n - 1, int)])
+    lines, colors = [], []
+    for i, (first, second, top, _) in enumerate(classes.tree, start=n):
+        a, b = int(first), int(second)
+        place[i] = (place[a] + place[b]) / 2
+        label[i] = label[a] if top <= classes.height else 0
+        lines.append([(height[a], place[a]), (top, place[a]), (top, place[b]), (height[b], place[b])])
+        colors.append(PALETTE[(label[i] - 1) % len(PALETTE)] if label[i] else "#888888")
+    axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.8))
+    axes.axvline(classes.height, color="black", linewidth=0.8, linestyle=":")
+    axes.set_xlim(1.05 * (height.max() or 1.0), 0)
+    axes.set_xlabel("distance (Ward)")
+    centers = [np.mean(place[np.flatnonzero(classes.labels == c)]) for c in range(1, classes.labels.max() + 1)]
+    axes.set_yticks(centers, [f"class {c}" for c in range(1, len(centers) + 1)])
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_populations(path: Path | str, table: pd.DataFrame, found: dict, weights: np.ndarray | None) -> None:
