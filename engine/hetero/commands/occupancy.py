@@ -20,12 +20,12 @@ _IN_FRAME = 0.2  # a model fitted into a map of its molecule correlates far bett
 
 @dataclass(frozen=True)
 class Settings:
-    """Measure blocks, masks, or the chains of a model in every map: rows are volumes, columns are blocks.
+    """Measure blocks, masks, or the chains of a model: rows are volumes or particles, columns are blocks.
 
     Attributes:
-        folder: Folder of maps in one frame.
+        folder: Folder of maps in one frame; or, with --particles, a trained run.
         blocks: Folder of blocks from hetero blocks, or of any masks on the maps' grid.
-        out: Table to write (.csv); the heat map is drawn beside it (.png).
+        out: Table to write (.csv); the heat map is drawn beside it (.png). Of particles also .npz, and no heat map.
         level: A number for all maps, from-table (ensemble.csv) or predict; without it the table's levels where it has
             them, else predicted ones.
         reference: Folder of reference maps of the masks (MAVEn): the answer is sum(mask x map) / sum(reference map),
@@ -37,6 +37,13 @@ class Settings:
         extend: Å by which the model's masks grow.
         soft: Å of the model's masks' soft edge.
         keep_masks: Folder to write the model's masks into, to look at.
+        particles: all, or a file of particle numbers (.csv, .txt, .npy, .pkl): decode each particle's map from the run,
+            choose its level, measure it, keep the numbers. A run that was stopped goes on where it was.
+        flip: Particles: mirror the decoded maps, as the blocks' ensemble was.
+        invert: Particles: change the sign of the decoded maps, as the blocks' ensemble was.
+        apix: Particles: Å per voxel at the run's box, for runs that do not say.
+        workers: Particles: processes to share the work.
+        scheduler: Particles: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
     """
 
     folder: Path = field(metadata=POSITIONAL)
@@ -51,10 +58,18 @@ class Settings:
     extend: float = 0.0
     soft: float = 0.0
     keep_masks: Path | None = None
+    particles: str | None = None
+    flip: bool = False
+    invert: bool = False
+    apix: float | None = None
+    workers: int = 1
+    scheduler: str | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """Write the table and its heat map: ``{names, columns, values, out, picture}``; ``values`` is volumes x blocks.
+
+    With ``particles`` see :func:`~hetero.commands.particle_occupancy.measure_run`.
 
     Raises:
         HeteroError: masks on another grid, no masks, a mask without its reference map, or a model that does not fit.
@@ -64,11 +79,16 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """
     from hetero.occupancy import draw_heat_map
 
+    if settings.reference is not None and settings.level is not None:
+        raise HeteroError("With --reference the maps' values are summed as they are; give no --level.")
+    if settings.particles is not None:
+        from hetero.commands.particle_occupancy import measure_run
+
+        return measure_run(settings, progress)
+    _check_maps_alone(settings)
     check_table(settings.out)
     if settings.blocks is not None and settings.blocks.resolve() == settings.folder.resolve():
         raise HeteroError(f"{settings.blocks} holds the maps themselves; a folder of blocks or masks was expected.")
-    if settings.reference is not None and settings.level is not None:
-        raise HeteroError("With --reference the maps' values are summed as they are; give no --level.")
     ensemble = open_ensemble(settings.folder)
     masks = resolve_masks(settings, ensemble)
     if masks.sums is None:
@@ -133,6 +153,8 @@ def measure(data: np.ndarray, level: float, masks: np.ndarray) -> np.ndarray:
 
 def describe(result: dict[str, Any]) -> str:
     """Mean and range of each block, and where the table is."""
+    if result.get("units") == "particles":
+        return _describe_particles(result)
     values = np.array(result["values"], dtype=float)
     width = max(len(c) for c in result["columns"])
     lines = [
@@ -144,6 +166,24 @@ def describe(result: dict[str, Any]) -> str:
     if result["left_out"]:
         lines.append(f"no mask of their own, below 1 kDa: chains {', '.join(result['left_out'])}")
     return "\n".join([*lines, f"written: {result['out']} and {result['picture']}"])
+
+
+def _check_maps_alone(settings: Settings) -> None:
+    """Refuse what is for particles only."""
+    for name in ("flip", "invert", "apix", "scheduler"):
+        if getattr(settings, name):
+            raise HeteroError(f"--{name} goes with --particles, and maps are measured as they are.")
+    if settings.workers != 1:
+        raise HeteroError("--workers goes with --particles; maps are measured by one process.")
+
+
+def _describe_particles(result: dict[str, Any]) -> str:
+    lines = [f"{result['n']:,} particles x {len(result['columns'])} blocks"]
+    width = max(len(c) for c in result["columns"])
+    lines += [f"{c:{width}}  mean {m:.3f}" for c, m in zip(result["columns"], result["mean"], strict=False)]
+    if result["unlevelled"]:
+        lines.append(f"no level could be chosen for {result['unlevelled']:,} of them; their rows are empty")
+    return "\n".join([*lines, "written: " + " and ".join(result["written"])])
 
 
 def _write(out: Path, values: np.ndarray, names: list[str], columns: list[str]) -> None:
