@@ -1,7 +1,7 @@
 """Plain arrays out of other programs' pickles. Nothing in such a file is ever run.
 
-A pickle is a program for a small stack machine. The machine here knows the few words that numbers, text, lists, tuples
-and numeric numpy arrays need, and refuses every other word by its name.
+A pickle is a program for a small stack machine. The machine here knows the few words that numbers, text, lists, tuples,
+dictionaries and numeric numpy arrays need, and refuses every other word by its name.
 """
 
 import io
@@ -53,8 +53,8 @@ def read_pickles(path: Path | str) -> list[Any]:
     """Read every pickle of a file, one after the other, as plain values.
 
     Returns:
-        One value a pickle: a number, text, ``None``, a numeric numpy array, or lists and tuples of these. Arrays come
-        in the machine's byte order and may be written to.
+        One value a pickle: a number, text, ``None``, a numeric numpy array, or lists, tuples and dictionaries (by text)
+        of these. Arrays come in the machine's byte order and may be written to.
 
     Raises:
         HeteroError: not there, not a pickle, cut short, larger or deeper than any such file has to be, or it holds
@@ -155,6 +155,11 @@ class _Machine:
             stack.append(tuple(items) if word == "TUPLE" else items)
         elif word in ("EMPTY_TUPLE", "EMPTY_LIST"):
             stack.append(() if word == "EMPTY_TUPLE" else [])
+        elif word in ("EMPTY_DICT", "DICT"):
+            stack.append({} if word == "EMPTY_DICT" else _pairs(self._since_mark()))
+        elif word in ("SETITEM", "SETITEMS"):
+            items = self._pop(2) if word == "SETITEM" else self._since_mark()
+            _expect(stack[-1], dict).update(_pairs(items))
         elif word in ("APPEND", "APPENDS"):
             items = [stack.pop()] if word == "APPEND" else self._since_mark()
             _expect(stack[-1], list).extend(items)
@@ -194,6 +199,11 @@ class _Machine:
         items = self.stack[mark:]
         del self.stack[mark:]
         return items
+
+
+def _pairs(items: list[Any]) -> dict[str, Any]:
+    keys = [_expect(key, str) for key in items[::2]]
+    return dict(zip(keys, items[1::2], strict=True))
 
 
 def _expect(value: Any, kind: type) -> Any:
@@ -282,5 +292,9 @@ def _plain(value: Any, done: dict[int, Any], depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         done[id(value)] = None
         done[id(value)] = type(value)(_plain(item, done, depth + 1) for item in value)
+        return done[id(value)]
+    if isinstance(value, dict):
+        done[id(value)] = None
+        done[id(value)] = {key: _plain(item, done, depth + 1) for key, item in value.items()}
         return done[id(value)]
     return value

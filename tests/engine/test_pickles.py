@@ -63,6 +63,16 @@ def test_python_2_s_bytes_as_text(tmp_path):
     np.testing.assert_array_equal(read_pickles(tmp_path / "old.pkl")[0], [1.5, -2.0])
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_dictionaries_by_text(tmp_path, protocol):
+    """What cryoDRGN before 1.0 wrote as config.pkl."""
+    value = {"a": {"norm": [0.0, np.float64(2.5)], "ind": None}, "b": ("text", True), "c": np.arange(3)}
+    save(tmp_path / "config.pkl", value, protocol=protocol)
+    (found,) = read_pickles(tmp_path / "config.pkl")
+    np.testing.assert_array_equal(found.pop("c"), [0, 1, 2])
+    assert found == {"a": {"norm": [0.0, 2.5], "ind": None}, "b": ("text", True)}
+
+
 class Runs:
     """Would write a file, were it unpickled."""
 
@@ -104,7 +114,9 @@ HOSTILE = {
     "objects in an array": (pickle.dumps(np.array([1, "a"], dtype=object)), "array of Python objects"),
     "records": (pickle.dumps(np.zeros(2, dtype=[("a", "f4")])), "where numbers were expected"),
     "text array": (pickle.dumps(np.array(["ab"])), "values of type U2"),
-    "a dictionary": (pickle.dumps({"a": 1}), "pickle instruction EMPTY_DICT"),
+    "a dictionary by numbers": (pickle.dumps({1: 2}), "damaged"),
+    "a dictionary of hidden code": (pickle.dumps({"a": {"b": os.getcwd}}), "getcwd, which is no plain array"),
+    "a dictionary without values": (b"\x80\x03}X\x01\0\0\0as.", "damaged"),
     "a set": (pickle.dumps({1, 2}, protocol=4), "pickle instruction EMPTY_SET"),
     "a persistent id": (b"Pabc\n.", "pickle instruction PERSID"),
     "an extension code": (b"\x80\x02\x82\x01.", "pickle instruction EXT1|damaged"),

@@ -1,44 +1,12 @@
 """The coordinate network of cryoDRGN (Zhong et al. 2021): a place in Fourier space and a latent to a value."""
 
-from dataclasses import asdict, dataclass
-
 import torch
 from torch import nn
 
-from hetero.drgn.encoding import FEATURE_SD, encode, waves
+from hetero.drgn.encoding import encode, waves
+from hetero.drgn.shape import DecoderShape
 
-ACTIVATIONS = {"relu": nn.functional.relu, "leaky_relu": nn.functional.leaky_relu}
-
-
-@dataclass(frozen=True)
-class DecoderShape:
-    """What rebuilds a decoder, besides its weights.
-
-    Attributes:
-        box: voxels along each side of the maps; even.
-        zdim: numbers in a latent; 0 for a homogeneous model.
-        width: units of a layer.
-        layers: residual layers between the first and the last.
-        encoding: kind of positional encoding (:data:`hetero.drgn.encoding.KINDS`).
-        per_axis: its waves along each axis.
-        feature_sd: for the gaussian encoding, in units of ``box / 2``.
-        domain: ``"fourier"`` (a complex value, of which half the space is learnt) or ``"hartley"`` (a real one).
-        activation: ``"relu"`` or ``"leaky_relu"``.
-    """
-
-    box: int
-    zdim: int
-    width: int = 256
-    layers: int = 3
-    encoding: str = "gaussian"
-    per_axis: int = 32
-    feature_sd: float = FEATURE_SD
-    domain: str = "fourier"
-    activation: str = "relu"
-
-    def as_dict(self) -> dict:
-        """Plain values, for ``config.json``."""
-        return asdict(self)
+ACTIVATE = {"relu": nn.functional.relu, "leaky_relu": nn.functional.leaky_relu}
 
 
 class CoordinateDecoder(nn.Module):
@@ -77,7 +45,7 @@ class CoordinateDecoder(nn.Module):
         Returns:
             ``(b, p, 2)`` real and imaginary part (fourier), or ``(b, p, 1)`` (hartley).
         """
-        act = ACTIVATIONS[self.shape.activation]
+        act = ACTIVATE[self.shape.activation]
         x = self.place(encode(coordinates, self.waves))  # ((b,) p, width)
         if self.latent is not None:
             x = x + self.latent(z)[:, None]  # (b, p, width)

@@ -1,26 +1,23 @@
 """Positional encodings: the waves that a coordinate is measured by before a network sees it.
 
 A coordinate ``k`` is a Fourier voxel's position in cycles per voxel, -0.5 to 0.5, in the order x, y, z. Every encoding
-is ``[sin(W k), cos(W k)]`` for a matrix ``W`` ``(m, 3)`` of waves; the kinds differ in ``W`` alone, and ``none`` is ``k``
-itself.
+is ``[sin(W k), cos(W k)]`` for a matrix ``W`` ``(m, 3)`` of waves; the kinds differ in ``W`` alone, and ``none`` is
+``k`` itself.
 """
 
 import math
 
 import torch
 
-KINDS = ("gaussian", "geom_ft", "geom_full", "geom_lowf", "geom_nohighf", "linear_lowf", "none")
-FEATURE_SD = 0.5
 
-
-def waves(kind: str, box: int, per_axis: int, sd: float = FEATURE_SD) -> torch.Tensor:
+def waves(kind: str, box: int, per_axis: int, sd: float = 0.5) -> torch.Tensor:
     """The matrix ``(m, 3)`` of an encoding, radians per (cycle per voxel).
 
     Zhong et al. 2021, Methods: wavelengths in geometric progression from the Nyquist limit up (``geom_ft``); the others
     end sooner or later at either side. ``gaussian`` draws ``3 per_axis`` directions and lengths at random.
 
     Args:
-        kind: one of :data:`KINDS`.
+        kind: one of :data:`hetero.drgn.shape.ENCODINGS`.
         box: voxels along each side.
         per_axis: waves along each axis; ``linear_lowf`` always has ``box / 2``, ``none`` has none.
         sd: of ``gaussian``'s waves, in units of ``box / 2``.

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from hetero.drgn.decoder import CoordinateDecoder, DecoderShape
+from hetero.drgn.decoder import CoordinateDecoder
+from hetero.drgn.shape import DecoderShape
 from hetero.errors import HeteroError
 
 _LAYER = re.compile(r"(?P<of>(?:.*\.)?)main\.(?P<place>\d+)\.(?P<residual>linear\.)?(?P<what>weight|bias)")
@@ -61,7 +62,7 @@ def network_of(checkpoint: dict[str, Any], shape: DecoderShape, path: Path) -> C
 
     Args:
         checkpoint: from :func:`load_checkpoint`.
-        shape: what the configuration says; ``width`` and ``layers`` are taken from the weights.
+        shape: what the configuration says.
         path: of the weights, for sentences.
 
     Raises:
@@ -70,18 +71,20 @@ def network_of(checkpoint: dict[str, Any], shape: DecoderShape, path: Path) -> C
     state = {k: v for k, v in state_of(checkpoint).items() if isinstance(v, torch.Tensor)}
     layers = _layers(state, path)
     weights = [weight for weight, _ in layers]
+    found = len(layers) - 2, len(weights[0])
+    if found != (shape.layers, shape.width):
+        raise _unfit(
+            path,
+            f"they hold {found[0]} residual layers of {found[1]} units; {shape.layers} of {shape.width} were expected",
+        )
     drawn = next((v for k, v in state.items() if k.endswith("rand_freqs") and not k.startswith("encoder.")), None)
     if (drawn is not None) != (shape.encoding == "gaussian"):
         held = "random waves" if drawn is not None else "no random waves"
         raise _unfit(path, f"they hold {held}, and the encoding is {shape.encoding}")
-    per_axis = shape.per_axis if drawn is None else len(drawn) // 3
-    shape = DecoderShape(
-        **{**shape.as_dict(), "width": len(weights[0]), "layers": len(layers) - 2, "per_axis": per_axis}
-    )
     network = CoordinateDecoder(shape)
     if drawn is not None:
         if drawn.shape != network.waves.shape:
-            raise _unfit(path, f"random waves have shape {tuple(drawn.shape)}; (3 x waves an axis, 3) was expected")
+            raise _unfit(path, f"their waves are {_by(drawn.shape)}; {_by(network.waves.shape)} was expected")
         network.waves.copy_(drawn * (shape.box // 2))
     features = network.place.in_features
     expected = [(shape.width, features + shape.zdim)] + [(shape.width, shape.width)] * shape.layers

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from hetero.drgn.decoder import ACTIVATIONS, CoordinateDecoder, in_stored_half
+from hetero.drgn.decoder import ACTIVATE, CoordinateDecoder, in_stored_half
 
 _POINTS = {"cpu": 2048, "cuda": 1 << 15}  # coordinates in hand: on a CPU a layer's values stay in its cache
 _AT_ONCE = {"cpu": 8, "cuda": 16}  # latents that share the encoded coordinates
@@ -34,7 +34,7 @@ class VolumeDecoder:
         self.shape = network.shape
         self.sd, self.mean = sd, mean
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._activate = ACTIVATIONS[network.shape.activation]
+        self._activate = ACTIVATE[network.shape.activation]
 
         def ready(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.detach().to(self.device, torch.float32).contiguous().clone()
@@ -54,7 +54,7 @@ class VolumeDecoder:
         build = _map_of_fourier if self.shape.domain == "fourier" else _map_of_hartley
         at_once = _AT_ONCE[self.device.type]
         for start in range(0, len(z), at_once):
-            spectra = self._spectra(torch.from_numpy(np.ascontiguousarray(z[start : start + at_once])), box)
+            spectra = self._spectra(torch.tensor(z[start : start + at_once]), box)
             for spectrum in spectra:
                 data = build(spectrum, box) * (self.sd / self.shape.box**3)
                 # A constant over all Hartley voxels is a single voxel in the middle.

@@ -1,15 +1,20 @@
-"""The latents of a run on disk: ``latents.npz``, arrays only."""
+"""A run of ours on disk, apart from its weights: ``config.json``, and arrays alone in ``latents.npz``."""
 
+import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import hetero
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
 
+CONFIG = "config.json"
 LATENTS = "latents.npz"
+FORMAT = "hetero run 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +65,52 @@ def read_latents(path: Path | str) -> Latents:
         if values.dtype.kind not in ("iu" if name == "particle_index" else "f"):
             raise HeteroError(f"{path} holds {name} as {values.dtype}; numbers were expected.")
     return Latents(found["z_mean"], found["particle_index"], found.get("z_logvar"))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """``config.json``: what rebuilds a run, besides its weights and latents.
+
+    Attributes:
+        system: whose reader opens it, e.g. ``"drgn"``.
+        box: voxels along each side of its maps.
+        apix: Å per voxel.
+        settings: everything it was trained with, plain JSON.
+        versions: of Hetero and its libraries.
+    """
+
+    system: str
+    box: int
+    apix: float
+    settings: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=lambda: {"hetero": hetero.__version__, "numpy": np.__version__})
+
+
+def write_config(path: Path | str, config: RunConfig) -> None:
+    """Write ``config.json``; whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"format": FORMAT} | asdict(config), indent=1, default=str) + "\n")
+
+
+def read_config(folder: Path | str) -> RunConfig | None:
+    """The ``config.json`` of a run of ours; None where the folder has none, or one of something else.
+
+    Raises:
+        HeteroError: it is a run's, and damaged.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise HeteroError(f"{path} cannot be read as JSON.") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        return None
+    kinds = {"system": str, "box": int, "apix": (int, float), "settings": dict, "versions": dict}
+    for name, kind in kinds.items():
+        if not isinstance(values.get(name), kind) or isinstance(values[name], bool):
+            raise HeteroError(f"{path} gives {name} as {str(values.get(name))[:40]!r}; the file is damaged.")
+    if values["box"] < 2 or not 0 < values["apix"] < 1e6:
+        raise HeteroError(f"{path} gives a box of {values['box']} voxels of {values['apix']:g} Å; the file is damaged.")
+    return RunConfig(**{name: values[name] for name in kinds})
