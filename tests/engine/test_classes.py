@@ -122,6 +122,21 @@ def test_particles_take_the_class_of_their_volume(desk, labels):
         np.testing.assert_array_equal(found, truth.to_numpy()[volume])
 
 
+def test_particles_take_the_class_of_the_nearest_volume(desk, tmp_path, write_cryodrgn):
+    """Particles lie at three corners of latent space; a volume of each class lies there too."""
+    from hetero.commands.open_run import open_run
+
+    truth = desk[0]
+    model = open_run(write_cryodrgn(n=300))
+    corners = 4 * np.eye(3, 2)
+    ensemble = pd.read_csv("maps/ensemble.csv", index_col="name")
+    ensemble[["z1", "z2"]] = corners[truth[ensemble.index] - 1]  # rows in another order than the table's
+    ensemble.to_csv("maps/ensemble.csv")
+    assert main(["classes", "o.csv", "--out", "c.csv", "--ensemble", "maps", "--run", "run", "--quiet"]) == DONE
+    found = pd.read_csv("c_particles.csv", index_col="particle")["class"]
+    assert (found[model.particle_index] == np.arange(300) % 3 + 1).all()
+
+
 def test_mavens_numbers_are_stretched(shared, tmp_path):
     from hetero.commands import classes, occupancy
 
@@ -148,6 +163,7 @@ def test_mavens_numbers_are_stretched(shared, tmp_path):
         (["gap.csv", "--labels", "labels.npy"], "labels of 100 clusters, and the 99 volumes are numbered 1 to 100"),
         (["o.csv", "--labels", "floats.npy"], "holds no list of labels"),
         (["o.csv", "--ensemble", "o.csv"], "o.csv is not a folder"),
+        (["o.csv", "--run", "run"], "--run needs --ensemble"),
     ],
 )
 def test_bad_input_is_one_sentence(desk, tmp_path, capsys, arguments, words):

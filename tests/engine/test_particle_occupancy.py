@@ -166,8 +166,8 @@ def test_killed_and_restarted_it_writes_the_same_file(model, tmp_path):
     assert not out.exists() and 1 <= kept < 4
     assert finish(start(path, out, 0, 1))[0] == 256 * kept  # what was finished is not done again
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    assert (tmp_path / "o.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.json", "whole.csv", "whole.json"]
+    assert (tmp_path / "o.csv.json").read_bytes() == (tmp_path / "whole.csv.json").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.csv.json", "whole.csv", "whole.csv.json"]
 
 
 def test_workers_give_the_same_file(model, tmp_path):
@@ -266,10 +266,75 @@ def test_the_sidecar_says_which_run(model, tmp_path):
     linear, _ = model
     run = linear.make_run()
     measure_particles(linear.measurer(np.arange(5)), run, tmp_path / "o.csv", {"run": "/data/run", "level": "0.4"})
-    beside = json.loads((tmp_path / "o.json").read_text())
+    beside = json.loads((tmp_path / "o.csv.json").read_text())
     assert beside == {
         "run": "/data/run",
         "level": "0.4",
         "particles_in_run": 1000,
         "particles_numbered_to": int(run.particle_index[-1]),
     }
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, write_cryodrgn):
+    """A run as cryoDRGN writes them, 40 particles, and two blocks on the grid of its maps."""
+    write_cryodrgn(n=40)
+    for name, box, apix in (("blocks", 16, 3.0), ("small", 12, 4.0), ("other", 16, 5.0)):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            mask = np.zeros((box, box, box), bool)
+            mask[box // 2, box // 2 - 2 * k : box // 2 + 3, : box // 2 + k] = True
+            write_map(tmp_path / name / f"block_{k:02d}.mrc", Volume(mask, apix), dtype=np.int8)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("blocks", "view"), [("blocks", {}), ("small", {"box": 12}), ("blocks", {"flip": True})])
+def test_a_user_measures_every_particle(desk, capsys, blocks, view):
+    """The verb, on a foreign run, against maps decoded to disk with the same view and measured there."""
+    from hetero.cli import DONE, main
+    from hetero.commands.open_run import open_run
+
+    arguments = ["occupancy", "run", blocks, "--particles", "all", "--apix", "3", "--level", "0.1", "--out", "p.csv"]
+    assert main([*arguments, *(["--flip"] if "flip" in view else [])]) == DONE
+    assert "40 particles x 2 blocks" in capsys.readouterr().out
+    run = open_run("run", apix=3.0)
+    (desk / "maps").mkdir()
+    for particle, volume in zip(run.particle_index, run.decode(run.latents, View(**view)), strict=True):
+        write_map(desk / "maps" / f"{particle}.mrc", volume)
+    assert main(["occupancy", "maps", blocks, "--level", "0.1", "--out", "v.csv", "--quiet"]) == DONE
+    particles, volumes = pd.read_csv("p.csv", index_col="particle"), pd.read_csv("v.csv", index_col="name")
+    np.testing.assert_array_equal(particles, volumes)
+    assert 0 < particles.to_numpy().mean() < 1
+    beside = json.loads((desk / "p.csv.json").read_text())
+    assert beside["run"] == str((desk / "run").resolve()) and beside["particles_in_run"] == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "other", "--level", "1"], "lies on another grid (16 x 16 x 16 voxels of 5"),
+        (["run", "blocks", "--level", "from-table"], "'from-table' is no level for particles"),
+        (["run", "blocks", "--level", "1", "--workers", "0"], "The number of workers is 0"),
+        (["blocks", "blocks", "--level", "1"], "blocks is not a run"),
+        (["run", "--level", "1"], "or else --model FILE, was expected; neither was given"),
+        (["run", "blocks", "--level", "1", "--reference", "maps"], "give no --level"),
+    ],
+)
+def test_bad_input_is_one_sentence(desk, capsys, arguments, words):
+    from hetero.cli import BAD_INPUT, main
+
+    before = sorted(desk.rglob("*"))
+    command = ["occupancy", *arguments, "--particles", "all", "--apix", "3", "--out", "p.csv"]
+    assert main(command) == BAD_INPUT
+    err = capsys.readouterr().err
+    assert words in err and len(err.strip().splitlines()) == 1
+    assert sorted(desk.rglob("*")) == before
+
+
+def test_settings_for_particles_are_not_for_maps(desk, capsys):
+    from hetero.cli import BAD_INPUT, main
+
+    for flag in (["--flip"], ["--workers", "2"], ["--scheduler", "tcp://here:1"], ["--apix", "2"]):
+        assert main(["occupancy", "other", "blocks", "--out", "o.csv", *flag]) == BAD_INPUT
+        assert f"{flag[0]} goes with --particles" in capsys.readouterr().err

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from hetero.errors import HeteroError
-from hetero.maps import map_name
+from hetero.latent import Run
+from hetero.maps import map_name, read_table
 
 
 def read_assignment(path: Path, volumes: pd.Index) -> pd.Series:
@@ -30,6 +32,30 @@ def read_assignment(path: Path, volumes: pd.Index) -> pd.Series:
     labels = _labels(path)
     names = _by_number(path, volumes, int(labels.max()) + 1)
     return pd.Series(names[labels], index=pd.RangeIndex(len(labels), name="particle"), name="name")
+
+
+def nearest_volumes(run: Run, path: Path, volumes: pd.Index) -> pd.Series:
+    """Volume name of each particle of a run: the one nearest to it in latent space, indexed by ``particle``.
+
+    Args:
+        run: trained model.
+        path: ``ensemble.csv`` with columns ``z1``, ``z2`` ...
+        volumes: names to choose from.
+
+    Raises:
+        HeteroError: a volume whose latent is not there.
+    """
+    table = read_table(path)
+    columns = [f"z{i}" for i in range(1, run.zdim + 1)]
+    missing = [c for c in columns if c not in table]
+    if missing or f"z{run.zdim + 1}" in table or not run.zdim:
+        raise HeteroError(f"{path} does not hold the {run.zdim} latents of {run.folder} as columns z1 to z{run.zdim}.")
+    centers = table[columns].apply(pd.to_numeric, errors="coerce").reindex(volumes)
+    unknown = centers.index[centers.isna().any(axis=1)]
+    if len(unknown):
+        raise HeteroError(f"{path} has no latent for {len(unknown)} of {len(volumes)} volumes ({unknown[0]} is one).")
+    _, nearest = cKDTree(centers.to_numpy(float)).query(run.latents)
+    return pd.Series(volumes.to_numpy()[nearest], pd.Index(run.particle_index, name="particle"), name="name")
 
 
 def _named(path: Path, volumes: pd.Index) -> pd.Series:

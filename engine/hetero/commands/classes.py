@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hetero.commands import POSITIONAL, check_range
-from hetero.commands.assignments import read_assignment
+from hetero.commands.assignments import nearest_volumes, read_assignment
 from hetero.commands.particle_counts import read_counts
 from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_table
@@ -31,6 +31,8 @@ class Settings:
         ensemble: Folder of the maps: their classes are written into its ensemble.csv, whose n_particles are counted.
         labels: Which volume each particle belongs to: a .csv with particle and name, or the k-means labels of cryoDRGN
             (.pkl, .npy) of these volumes. Gives OUT_particles.csv.
+        run: The trained run, in place of labels: each particle belongs to the volume nearest to it in latent space, by
+            the columns z1, z2 ... of the ensemble.csv of --ensemble. Gives OUT_particles.csv too.
     """
 
     table: Path = field(metadata=POSITIONAL)
@@ -40,6 +42,7 @@ class Settings:
     stretch: bool = False
     ensemble: Path | None = None
     labels: Path | None = None
+    run: Path | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     table = _complete(table, settings.table)
     counts = _counts(settings.ensemble, table, settings.table)
     # Before anything is written: labels that do not fit must leave nothing behind.
-    assigned = None if settings.labels is None else read_assignment(settings.labels, table.index)
+    assigned = _assignment(settings, table)
     progress(0, 0, "clustering")
     values = _stretched(table.to_numpy()) if settings.stretch else table.to_numpy()
     classes = sort_into_classes(values, settings.number, settings.height)
@@ -108,10 +111,25 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "written: " + ", ".join(result["written"])])
 
 
+def _assignment(settings: Settings, table: pd.DataFrame) -> pd.Series | None:
+    """Volume name of each particle, or None where nothing tells it."""
+    if settings.labels is not None:
+        return read_assignment(settings.labels, table.index)
+    if settings.run is None:
+        return None
+    from hetero.commands.open_run import open_run
+
+    return nearest_volumes(open_run(settings.run), settings.ensemble / TABLE, table.index)
+
+
 def _check(settings: Settings, written: list[Path]) -> None:
     check_table(written[0])
     check_table(written[1])
-    if settings.labels is not None:
+    if settings.labels is not None and settings.run is not None:
+        raise HeteroError("Both labels and a run were given; one of them was expected.")
+    if settings.run is not None and settings.ensemble is None:
+        raise HeteroError("--run needs --ensemble: where the volumes lie in latent space is in its ensemble.csv.")
+    if settings.labels is not None or settings.run is not None:
         check_table(Path(f"{settings.out.with_suffix('')}_particles.csv"), ("particle",))
     if settings.number is not None and settings.height is not None:
         raise HeteroError("Both a number of classes and a height were given; one of them was expected.")

@@ -80,7 +80,7 @@ def measure_particles(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> pd.DataFrame:
-    """Measure, chunk by chunk, and write the table and its sidecar (``OUT`` with ``.json``): whole or not at all.
+    """Measure, chunk by chunk, and write the table and its sidecar (``OUT.json``): whole or not at all.
 
     Args:
         measurer: what to measure.
@@ -115,8 +115,8 @@ def measure_particles(
 
 
 def sidecar(table: Path) -> Path:
-    """Where a table of particles says which run it is of."""
-    return table.with_suffix(".json")
+    """Where a file of particles says which run it is of, and how it was made."""
+    return Path(f"{table}.json")
 
 
 def choose_rows(particles: str, run: Run) -> np.ndarray:
