@@ -19,6 +19,7 @@ VERBS = {
     "populations": "count who has each block, with intervals",
     "classes": "sort volumes into classes by their occupancies",
     "select": "write the particles that fit a rule, for RELION or cryoSPARC",
+    "decode": "decode latents of a trained model to maps",
     "info": "say what a file or folder is",
     "simulate": "make an ensemble with known blocks from a structure",
     "train-level": "train the level network on simulated maps",

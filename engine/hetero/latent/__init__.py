@@ -10,10 +10,11 @@ from hetero.latent.files import (
     write_config,
     write_latents,
 )
+from hetero.latent.points import point_table, read_points
 from hetero.latent.run import Decoder, Run
 from hetero.latent.view import View
 
 __all__ = [
-    "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "read_config", "read_latents",
-    "write_config", "write_latents",
+    "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "point_table", "read_config",
+    "read_latents", "read_points", "write_config", "write_latents",
 ]  # fmt: skip

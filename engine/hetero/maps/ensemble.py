@@ -1,6 +1,6 @@
 """A folder of maps in one frame, opened lazily, with a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from natsort import natsorted
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map
+from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map, write_map
 from hetero.maps.volume import Volume, grid_text, same_grid
 
 TABLE = "ensemble.csv"
@@ -105,6 +105,20 @@ def open_ensemble(folder: Path | str) -> Ensemble:
         _check_grid(path, read_header(path), paths[0], first)
     names = [map_name(path) for path in paths]
     return Ensemble(folder, tuple(paths), first, read_table(folder / TABLE).reindex(names))
+
+
+def write_ensemble(folder: Path | str, volumes: Iterable[Volume], table: pd.DataFrame) -> None:
+    """Write volumes into a folder that is there, each as ``NAME.mrc`` as it comes, and ``ensemble.csv``.
+
+    Args:
+        folder: usually one that :func:`hetero.files.atomic_folder` gave.
+        volumes: in the order of ``table``; one in memory at a time.
+        table: a row a volume, indexed by name.
+    """
+    folder = Path(folder)
+    for name, volume in zip(table.index, volumes, strict=True):
+        write_map(folder / f"{name}.mrc", volume)
+    table.to_csv(folder / TABLE, index_label="name")
 
 
 def update_table(path: Path | str, rows: pd.DataFrame) -> None:
