@@ -1,9 +1,9 @@
 """Is the fraction of particles that have a block told truly?   python benchmarks/populations.py [RUNS [VOLUMES]]
 
 A chain of the packaged ribosome (6ZU5), and its first 8 and 16 kDa, present in 25, 50, 75 and 90 % of the volumes:
-density at 2.5 voxels of 6.5 Å, noise correlated over a voxel with an s.d. of 15 % of the level, 3 % random gain. Each volume's
-occupancy of the block is measured at one level, the populations are fitted, and the 95 % interval is compared with the
-true share. The noise is made in the box around the block only: nothing else is looked at.
+density at 2.5 voxels of 6.5 Å, noise correlated over a voxel with an s.d. of 15 % of the level, 3 % random gain. Each
+volume's occupancy of the block is measured at one level, the populations are fitted, and the 95 % interval is compared
+with the true share. The noise is made in the box around the block only: nothing else is looked at.
 """
 
 import sys
