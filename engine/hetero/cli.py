@@ -91,7 +91,7 @@ def _parse(verb: str, settings: type, arguments: list[str]) -> Any:
         kind = tyro.conf.Positional[types[f.name]] if f.metadata.get("positional") else types[f.name]
         fields.append((f.name, kind, dataclasses.field(default=f.default)))
     fields += [("json", bool, dataclasses.field(default=False)), ("quiet", bool, dataclasses.field(default=False))]
-    options = dataclasses.make_dataclass("Options", fields, frozen=True)
+    options = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)
     options.__doc__ = settings.__doc__.rstrip() + (
         "\n        json: Answer in JSON, for programs.\n        quiet: Print only what went wrong.\n"
     )
