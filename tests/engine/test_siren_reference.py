@@ -8,8 +8,9 @@ import pytest
 from scipy.stats import binom
 
 from hetero.siren import EffectRule, Patterns, PublishedRule
-from hetero.siren.effect import chance_phi, standardise
-from hetero.siren.published import find_edges
+from hetero.siren.effect import EffectQuery, chance_phi, standardise
+from hetero.siren.published import PublishedQuery
+from hetero.siren.tiles import gather_here
 
 SHAPE, APIX = (6, 6, 7), np.array([6.0, 6.0, 6.0])
 BLOCKS = ((0.25, 30), (0.4, 24), (0.6, 36))
@@ -132,7 +133,7 @@ def test_effect_rule_equals_plain_loops(seed):
     seeds = plain_effect_seeds(edges, patterns.on.shape[1], rule)
     blocks = plain_effect_blocks(patterns, rule, seeds)
     assert len(seeds) >= 3 and len(blocks) == 2, "the third is below 5 kDa"
-    found = rule.edges(standardise(patterns.on), patterns.totals, patterns.positions)
+    found = gather_here(EffectQuery.of(rule, patterns))
     assert set(map(tuple, found.tolist())) == edges
     assert [s.tolist() for s in rule.seeds(found, patterns.on.shape[1])] == seeds
     assert [b.tolist() for b in rule.infer_blocks(patterns)] == blocks
@@ -143,7 +144,7 @@ def test_seeds_of_one_block_merge_as_in_plain_loops():
     patterns, rule = make_patterns(), EffectRule()
     seeds = [list(range(0, 12)), list(range(84, 100)), list(range(12, 28))]
     z = standardise(patterns.on)
-    ours = rule.members(z, patterns.totals, rule.signatures(z, [np.array(s) for s in seeds]))
+    ours = rule.members(z, patterns.totals, rule.signatures(z, [np.array(s) for s in seeds]), 2 * z.shape[1])
     plain = plain_effect_blocks(patterns, rule, seeds)
     assert len(plain) == 2
     assert sorted(b.tolist() for b in ours) == sorted(plain)
@@ -238,9 +239,9 @@ def test_published_rule_equals_plain_loops(bootstrap):
     blocks = sorted((plain_published_block(patterns, rule, s, cutoffs) for s in seeds), key=len, reverse=True)
     assert len(blocks) >= 2
 
-    rng = np.random.default_rng(2)
-    np.testing.assert_array_equal(np.sort(rng.permutation(m)[: m // 2]), sample)
-    found = find_edges(patterns, np.array(sample), *rule.cutoffs(patterns, rng))
+    query = PublishedQuery.of(rule, patterns)
+    assert query.sample.tolist() == sample
+    found = gather_here(query)
     assert [tuple(e) for e in found.tolist()] == edges
     assert [s.tolist() for s in rule.seeds(found)] == seeds
     assert [b.tolist() for b in rule.infer_blocks(patterns)] == blocks
