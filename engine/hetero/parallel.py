@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 from hetero.errors import HeteroError
 
 T = TypeVar("T")
+_PATIENCE = 10  # seconds to wait for a scheduler
 _AHEAD = 2  # chunks that wait at each worker: enough to keep it busy, few enough to bound the memory
 
 
@@ -37,17 +39,16 @@ def map_chunks(
         remote = client.scatter(function, broadcast=True)
         rest = iter(chunks)
         slots = _AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-        waiting = {client.submit(_call, remote, c, pure=False): c for c, _ in zip(rest, range(slots), strict=False)}
+        waiting = {client.submit(_call, remote, chunk, pure=False): chunk for chunk in islice(rest, slots)}
         running = as_completed(list(waiting))
         for future in running:
             chunk = waiting.pop(future)
             yield chunk, future.result()
             del future
-            for more in rest:
+            for more in islice(rest, 1):
                 submitted = client.submit(_call, remote, more, pure=False)
                 waiting[submitted] = more
                 running.add(submitted)
-                break
 
 
 def _call(function: Callable[[T], Any], chunk: T) -> Any:
@@ -70,7 +71,7 @@ def _client(workers: int, scheduler: str | None):
             yield client
         return
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
         raise HeteroError(f"No Dask scheduler answers at {scheduler}; tcp://host:port was expected.") from error
     with client:

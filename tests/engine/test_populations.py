@@ -138,7 +138,9 @@ def test_data_sets_are_compared_with_one_yardstick():
         inside += low <= 0.25 <= high
     assert inside >= 36
     same = fraction_difference((rng.normal(0.8, 0.05, 50), None), (rng.normal(0.8, 0.05, 50), None), rng)
-    assert np.isnan(same.difference)
+    assert same.kind == "one" and np.isnan(same.difference) and difference.kind == "two"
+    even = fraction_difference((rng.triangular(0, 0.2, 1, 300), None), (rng.triangular(0, 0.2, 1, 300), None), rng)
+    assert even.kind == "spread" and even.interval[0] < 0 < even.interval[1]
 
 
 def test_relations_of_blocks_are_told():

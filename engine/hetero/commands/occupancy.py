@@ -1,6 +1,5 @@
 """``hetero occupancy``: blocks or masks in every map of an ensemble."""
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,11 @@ import numpy as np
 
 from hetero.commands import POSITIONAL
 from hetero.commands.resolve import resolve_levels
-from hetero.commands.resolve_masks import Masks, resolve_masks
+from hetero.commands.resolve_masks import Masks, correlation, resolve_masks, warn_of_frame
 from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_table
-from hetero.maps import Ensemble, MapWarning, open_ensemble
+from hetero.maps import Ensemble, open_ensemble
 from hetero.progress import Progress, silent
-
-_IN_FRAME = 0.2  # a model fitted into a map of its molecule correlates far better than this
 
 
 @dataclass(frozen=True)
@@ -127,14 +124,9 @@ def _measure_maps(
             values[i] = voxels.occupied_share(volume.data, levels[i])
         else:
             values[i] = reference_normalised(volume.data, masks.masks, masks.sums)
-        if masks.density is not None and volume.data.std() > 0:
-            fit.append(np.corrcoef(volume.data.ravel(), masks.density.ravel())[0, 1])
-    if fit and np.median(fit) < _IN_FRAME:
-        warnings.warn(
-            f"The density of {model} correlates with the maps by {np.median(fit):.2f} only; is it in their frame?",
-            MapWarning,
-            stacklevel=2,
-        )
+        if masks.density is not None:
+            fit.append(correlation(volume.data, masks.density))
+    warn_of_frame(model, fit)
     return values
 
 

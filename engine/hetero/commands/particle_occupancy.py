@@ -13,7 +13,7 @@ import pandas as pd
 import hetero
 from hetero.commands import check_range
 from hetero.commands.particle_measurer import ParticleMeasurer
-from hetero.commands.resolve_masks import resolve_masks
+from hetero.commands.resolve_masks import correlation, resolve_masks, warn_of_frame
 from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_table
 from hetero.latent import Run, View
@@ -43,6 +43,8 @@ def measure_run(settings, progress: Progress = silent) -> dict[str, Any]:
     view = View(box=_box(settings, run), flip=settings.flip, invert=settings.invert)
     grid = next(run.decode(run.latents[:1], view))
     masks = resolve_masks(settings, grid)
+    if masks.density is not None:
+        warn_of_frame(settings.model, [correlation(grid.data, masks.density)])
     measurer = ParticleMeasurer(opener, rows, masks, _level(settings), view)
     about = {
         "verb": "occupancy",

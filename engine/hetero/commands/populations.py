@@ -206,8 +206,9 @@ def _say_block(row: dict[str, Any]) -> str:
 def _say_difference(row: dict[str, Any]) -> str:
     if row["difference"] is None:
         return "one population in both together; no fraction can be told"
+    spread = " (spread without two groups)" if row["kind"] == "spread" else ""
     sure = "" if row["low95"] <= 0 <= row["high95"] else ", a difference"
     return (
         f"{100 * row['fraction']:.1f} % and {100 * row['fraction_against']:.1f} %: "
-        f"{100 * row['difference']:+.1f} points ({100 * row['low95']:+.1f} to {100 * row['high95']:+.1f}){sure}"
+        f"{100 * row['difference']:+.1f} points ({100 * row['low95']:+.1f} to {100 * row['high95']:+.1f}){sure}{spread}"
     )

@@ -1,5 +1,6 @@
 """Which masks are measured, and against which references: a question of ``hetero occupancy``."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hetero.commands import check_range
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.maps import (
+    MapWarning,
     Volume,
     grid_text,
     is_blocks_folder,
@@ -21,6 +23,7 @@ from hetero.maps import (
 )
 from hetero.maps.blocks import TABLE, make_blocks
 
+_IN_FRAME = 0.2  # a model fitted into a map of its molecule correlates far better than this
 MASK_FOLDER = FolderKind(TABLE, ("chain_*.mrc", TABLE))
 
 
@@ -58,6 +61,26 @@ def resolve_masks(settings, grid) -> Masks:
             raise HeteroError(f"{asked[0]} goes with --model, and no model was given.")
         return _of_folder(settings.blocks, settings.reference, grid)
     return _of_model(settings, grid)
+
+
+def warn_of_frame(model: Path, correlations) -> None:
+    """Say so where a model's density does not lie where the maps' does.
+
+    Warns:
+        MapWarning: the median of the correlations of its density with maps is below 0.2.
+    """
+    if len(correlations) and np.median(correlations) < _IN_FRAME:
+        warnings.warn(
+            f"The density of {model} correlates with the maps by {np.median(correlations):.2f} only; is it in their "
+            "frame?",
+            MapWarning,
+            stacklevel=3,
+        )
+
+
+def correlation(data: np.ndarray, density: np.ndarray) -> float:
+    """Pearson's, over all voxels; 0 for a map of one value."""
+    return float(np.corrcoef(data.ravel(), density.ravel())[0, 1]) if data.std() > 0 else 0.0
 
 
 def write_masks(folder: Path, masks: Masks, grid) -> None:

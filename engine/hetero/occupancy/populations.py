@@ -83,11 +83,11 @@ def fit_population(
         return _one(values, x, w, 0.0)
     distinct, heavy = compress(x, _effective(w))
     fit = fit_mixtures(distinct, heavy)
-    gain = 2 * (fit.log_likelihood[0] - single_log_likelihood(distinct, heavy)) - 2 * np.log(heavy.sum())
-    if not as_published and (gain < BIC_GAIN or fit.high[0] - fit.low[0] < min_gap):
+    kind, gain, p = _judge(distinct, heavy, fit, min_gap, rng)
+    if as_published:
+        kind = "two"
+    elif kind == "one":
         return _one(values, x, w, gain)
-    p = single_mode_p(distinct, heavy, rng)
-    kind: Kind = "two" if p <= MODE_ALPHA or as_published else "spread"
     share = fit_mixtures(*resampled(x, w, draws, rng), start=fit, steps=100).share
     high = np.full(len(values), np.nan)
     high[known] = fit.posterior(x)[0] > 0.5
@@ -114,22 +114,30 @@ class Difference:
     """High fractions of two data sets.
 
     Attributes:
+        kind: of both sets together, as in :class:`Population`; for ``"one"`` the numbers are NaN.
         fraction: of the first.
         fraction_against: of the second.
         difference: first - second.
         interval: its 95 % percentile bootstrap interval.
     """
 
+    kind: Kind
     fraction: float
     fraction_against: float
     difference: float
     interval: tuple[float, float]
 
-    def as_row(self) -> dict[str, float]:
-        """For a table: ``fraction``, ``fraction_against``, ``difference``, ``low95``, ``high95``."""
+    def as_row(self) -> dict[str, float | str]:
+        """For a table: ``kind``, ``fraction``, ``fraction_against``, ``difference``, ``low95``, ``high95``."""
         low, high = self.interval
-        numbers = (self.fraction, self.fraction_against, self.difference, low, high)
-        return dict(zip(("fraction", "fraction_against", "difference", "low95", "high95"), numbers, strict=True))
+        return {
+            "kind": self.kind,
+            "fraction": self.fraction,
+            "fraction_against": self.fraction_against,
+            "difference": self.difference,
+            "low95": low,
+            "high95": high,
+        }
 
 
 def fraction_difference(
@@ -159,12 +167,14 @@ def fraction_difference(
         w.append(part)
         sizes.append(len(part))
     both = np.concatenate(x)
-    nothing = Difference(np.nan, np.nan, np.nan, (np.nan, np.nan))
+    nothing = Difference("one", np.nan, np.nan, np.nan, (np.nan, np.nan))
     if min(sizes) < 2 or np.ptp(both) == 0:
         return nothing
     size = min(sizes)
-    start = fit_mixtures(*compress(both, np.concatenate([_effective(p) * size / _effective(p).sum() for p in w])))
-    if start.high[0] - start.low[0] < min_gap:
+    pooled = compress(both, np.concatenate([_effective(p) * size / _effective(p).sum() for p in w]))
+    start = fit_mixtures(*pooled)
+    kind, _, _ = _judge(*pooled, start, min_gap, rng)
+    if kind == "one":
         return nothing
     fractions = [_share_given(part[None], values, start)[0] for values, part in zip(x, w, strict=True)]
     drawn = []
@@ -177,7 +187,19 @@ def fraction_difference(
     shares = [_share_given(heavy, distinct, fits) for distinct, heavy in drawn]
     interval = np.quantile(shares[0] - shares[1], [0.025, 0.975])
     one, other = (float(f) for f in fractions)
-    return Difference(one, other, one - other, (float(interval[0]), float(interval[1])))
+    return Difference(kind, one, other, one - other, (float(interval[0]), float(interval[1])))
+
+
+def _judge(
+    values: np.ndarray, weights: np.ndarray, fit: Mixtures, min_gap: float, rng: np.random.Generator
+) -> tuple[Kind, float, float]:
+    """One population, two, or spread; the gain in BIC, and p of a single mode (1 where it was not needed)."""
+    # Two Gaussians of one variance have two numbers more than one has.
+    gain = float(2 * (fit.log_likelihood[0] - single_log_likelihood(values, weights)) - 2 * np.log(weights.sum()))
+    if gain < BIC_GAIN or fit.high[0] - fit.low[0] < min_gap:
+        return "one", gain, 1.0
+    p = single_mode_p(values, weights, rng)
+    return ("two" if p <= MODE_ALPHA else "spread"), gain, p
 
 
 def resampled(
