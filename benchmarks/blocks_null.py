@@ -33,7 +33,7 @@ def count(seed, case):
     """Candidates and blocks left, as text."""
     patterns = binarise(maps(seed, case), np.full(n, 1.0))
     found = EffectRule(seed=seed).infer_blocks(patterns)
-    p = noise_p_values(lambda: maps(seed, case), patterns, patterns.masks(found))
+    p = noise_p_values(maps(seed, case), patterns, patterns.masks(found))
     return f"{len(found)} -> {np.count_nonzero(p <= 0.05)}"
 
 

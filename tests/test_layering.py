@@ -9,7 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine" / "hetero"
-BASE = {"hetero", "hetero.errors", "hetero.files", "hetero.progress"}
+BASE = {
+    "hetero",
+    "hetero.errors",
+    "hetero.files",
+    "hetero.parallel",
+    "hetero.parts",
+    "hetero.pickles",
+    "hetero.progress",
+}
 VIEWERS = {
     "napari",
     "napari_hetero",
@@ -30,14 +38,20 @@ ENGINE_ROOMS = {
     "level": {"maps"},
     "siren": {"maps"},
     "occupancy": {"maps"},
+    "particles": {"maps"},
+    "latent": {"maps"},
+    "drgn": {"latent", "particles", "maps"},
     "data": set(),
-    "commands": {"maps", "level", "siren", "occupancy", "data"},
+    "commands": {"maps", "level", "siren", "occupancy", "particles", "latent", "drgn", "data"},
     "cli.py": {"commands", "maps", "serve"},
     "serve.py": {"commands", "maps"},
     "__main__.py": {"cli"},
     "__init__.py": set(),
     "errors.py": set(),
     "files.py": set(),
+    "parallel.py": set(),
+    "parts.py": set(),
+    "pickles.py": set(),
     "progress.py": set(),
 }
 
@@ -101,8 +115,8 @@ def test_chimerax_bundle_imports_neither_engine_nor_torch():
 
 
 def test_rooms_import_without_torch():
-    rooms = "hetero.maps, hetero.siren, hetero.occupancy, hetero.level, hetero.cli, hetero.serve"
-    code = f"import {rooms}, sys; assert 'torch' not in sys.modules"
+    rooms = "maps, particles, latent, siren, occupancy, level, cli, serve"
+    code = f"from hetero import {rooms}; import sys; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

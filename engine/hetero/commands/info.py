@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hetero.commands import POSITIONAL
+from hetero.commands.open_run import is_run_folder, open_run
 from hetero.errors import HeteroError
 from hetero.maps import (
     grid_text,
@@ -29,14 +30,14 @@ class Settings:
     """Say what a file or folder is, and what is in it.
 
     Attributes:
-        path: A map, a structure, a folder of maps, or a folder of blocks.
+        path: A map, a structure, a folder of maps or of blocks, or a run (a trained model).
     """
 
     path: Path = field(metadata=POSITIONAL)
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"kind": "map" | "structure" | "ensemble" | "blocks", ...}``; docs/architecture.md lists the rest.
+    """``{"kind": "map" | "structure" | "ensemble" | "blocks" | "run", ...}``; docs/architecture.md lists the rest.
 
     Raises:
         HeteroError: nothing there, or nothing that Hetero knows.
@@ -45,11 +46,13 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if not path.exists():
         raise HeteroError(f"{path} is not there; a map, a structure, or a folder of maps or blocks was expected.")
     if path.is_dir():
+        if is_run_folder(path):
+            return _run(path)
         if is_blocks_folder(path):
             return _blocks(path)
         if list_maps(path):
             return _ensemble(path)
-        raise HeteroError(f"{path} holds no maps; a folder of maps or of blocks was expected.")
+        raise HeteroError(f"{path} holds no maps; a folder of maps or of blocks, or a run, was expected.")
     if is_structure_path(path):
         return _structure(path)
     if is_map_path(path):
@@ -61,9 +64,14 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
 def describe(result: dict[str, Any]) -> str:
     """The answer on one screen."""
-    return {"map": _say_map, "structure": _say_structure, "ensemble": _say_ensemble, "blocks": _say_blocks}[
-        result["kind"]
-    ](result)
+    say = {
+        "map": _say_map,
+        "structure": _say_structure,
+        "ensemble": _say_ensemble,
+        "blocks": _say_blocks,
+        "run": _say_run,
+    }
+    return say[result["kind"]](result)
 
 
 def _grid(thing) -> dict[str, Any]:
@@ -128,6 +136,23 @@ def _blocks(folder: Path) -> dict[str, Any]:
     return {"kind": "blocks", "path": str(folder), "name": name, "n": len(blocks), **grid, "blocks": rows}
 
 
+def _run(folder: Path) -> dict[str, Any]:
+    run = open_run(folder)
+    return {
+        "kind": "run",
+        "path": str(folder),
+        "name": folder.resolve().name,
+        "system": run.system,
+        "n": len(run),
+        "zdim": run.zdim,
+        "epoch": run.epoch,
+        "shape": [run.box] * 3,
+        "apix": [run.apix] * 3,
+        "origin": [0.0] * 3,
+        "notes": list(run.notes),
+    }
+
+
 def _plain(value: Any) -> Any:
     """A table's cell as JSON knows it; NaN becomes None."""
     value = value.item() if isinstance(value, np.generic) else value
@@ -166,6 +191,17 @@ def _say_ensemble(result: dict[str, Any]) -> str:
     return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
 
 
+def _say_run(result: dict[str, Any]) -> str:
+    epoch = "" if result["epoch"] is None else f", epoch {result['epoch']}"
+    latents = f"latents of {result['n']:,} particles, {result['zdim']} numbers each"
+    lines = [
+        f"{result['path']}: a run of {result['system']}{epoch}",
+        latents if result["zdim"] else "a homogeneous model: one map, no latents",
+        f"maps of {_say_grid(result)}",
+    ]
+    return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
+
+
 def _say_blocks(result: dict[str, Any]) -> str:
     if not result["n"]:
         return f"{result['path']}: no blocks; nothing in the ensemble comes and goes together"
@@ -177,4 +213,8 @@ def _say_blocks(result: dict[str, Any]) -> str:
         lines.append(
             f"{row['name']:10}  {row['n_voxels']:7,}  {row['volume_a3']:10,.0f}  {row['mass_kda']:7,.0f}  {often:>11}"
         )
+    chains = sorted({row["chain"] for row in result["blocks"] if row.get("chain")})
+    for chain in chains:
+        members = sorted((row["place"], row["name"]) for row in result["blocks"] if row.get("chain") == chain)
+        lines.append(f"{chain}: one motion, in order {', '.join(name for _, name in members)}")
     return "\n".join(lines)

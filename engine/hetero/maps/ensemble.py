@@ -1,6 +1,6 @@
 """A folder of maps in one frame, opened lazily, with a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from natsort import natsorted
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map
+from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map, write_map
 from hetero.maps.volume import Volume, grid_text, same_grid
 
 TABLE = "ensemble.csv"
@@ -104,24 +104,45 @@ def open_ensemble(folder: Path | str) -> Ensemble:
     for path in (paths[-1], paths[len(paths) // 2]):  # a cheap look; every volume is checked again when it is read
         _check_grid(path, read_header(path), paths[0], first)
     names = [map_name(path) for path in paths]
-    return Ensemble(folder, tuple(paths), first, _read_table(folder / TABLE).reindex(names))
+    return Ensemble(folder, tuple(paths), first, read_table(folder / TABLE).reindex(names))
+
+
+def write_ensemble(folder: Path | str, volumes: Iterable[Volume], table: pd.DataFrame) -> None:
+    """Write volumes into a folder that is there, each as ``NAME.mrc`` as it comes, and ``ensemble.csv``.
+
+    Args:
+        folder: usually one that :func:`hetero.files.atomic_folder` gave.
+        volumes: in the order of ``table``; one in memory at a time.
+        table: a row a volume, indexed by name.
+    """
+    folder = Path(folder)
+    for name, volume in zip(table.index, volumes, strict=True):
+        write_map(folder / f"{name}.mrc", volume)
+    table.to_csv(folder / TABLE, index_label="name")
 
 
 def update_table(path: Path | str, rows: pd.DataFrame) -> None:
     """Put ``rows`` (indexed by volume name) into the table at ``path``; other columns and rows there are kept."""
     path = Path(path)
-    table = _read_table(path)
+    table = read_table(path)
     table = table.reindex(table.index.union(rows.index, sort=False))
     for column in rows.columns:
-        values = table[column].astype(object) if column in table else pd.Series(index=table.index, dtype=object)
-        values.loc[rows.index] = rows[column].astype(object)  # a column may change its kind: numbers, words, nothing
-        table[column] = values.infer_objects()
+        # As objects: a class 1 beside an empty cell must not become 1.0, nor clash with a class "B".
+        cells = table.get(column, pd.Series(np.nan, table.index)).astype(object)
+        cells[rows.index] = rows[column].astype(object)
+        table[column] = cells
     table = table.loc[natsorted(table.index)]
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index_label="name")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path | str) -> pd.DataFrame:
+    """The table of an ensemble (``ensemble.csv``), indexed by volume name; empty where there is no such file.
+
+    Raises:
+        HeteroError: no column ``name``, a volume named twice, or a level that is not a number.
+    """
+    path = Path(path)
     if not path.is_file():
         return pd.DataFrame(index=pd.Index([], name="name", dtype=str))
     try:

@@ -1,0 +1,1 @@
+"""cryoDRGN: a coordinate network in Fourier space that gives a map for each latent."""

@@ -1,0 +1,20 @@
+"""Latent spaces: the noun Run, whichever system trained it."""
+
+from hetero.latent.files import (
+    CONFIG,
+    LATENTS,
+    Latents,
+    RunConfig,
+    read_config,
+    read_latents,
+    write_config,
+    write_latents,
+)
+from hetero.latent.points import point_table, read_points
+from hetero.latent.run import Decoder, Run
+from hetero.latent.view import View
+
+__all__ = [
+    "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "point_table", "read_config",
+    "read_latents", "read_points", "write_config", "write_latents",
+]  # fmt: skip

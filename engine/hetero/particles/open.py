@@ -1,0 +1,130 @@
+"""The one door to particles, whichever program wrote them."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hetero.errors import HeteroError
+from hetero.particles import cryodrgn
+from hetero.particles.cryosparc import particles_from_cs
+from hetero.particles.ctf import CTF
+from hetero.particles.locate import locate_stacks
+from hetero.particles.mrcs import SUFFIXES as STACK_SUFFIXES
+from hetero.particles.particles import Particles, ParticleWarning
+from hetero.particles.poses import Poses
+from hetero.particles.relion import particles_from_star, pixel_sizes_of_files
+from hetero.particles.stack import ParticleStack, check_images, open_files
+
+_LISTINGS = (".star", ".cs", ".txt")
+
+
+def is_particle_path(path: Path | str) -> bool:
+    """Whether the file name ends like that of a list or a stack of particles (``.star``, ``.cs``, ``.txt``, ``.mrcs``).
+
+    A bare ``.mrc`` counts as a map, though :func:`open_particles` takes it as a stack.
+    """
+    return Path(path).suffix.lower() in (*_LISTINGS, ".mrcs")
+
+
+def open_particles(
+    path: Path | str,
+    poses: Path | str | None = None,
+    ctf: Path | str | None = None,
+    ind: Path | str | None = None,
+    datadir: Path | str | None = None,
+) -> Particles:
+    """Open particles; images stay on disk, and a few are looked at.
+
+    Args:
+        path: ``.star`` (RELION 3.0, 3.1, 5), ``.cs`` (cryoSPARC 2 to 4), ``.txt`` (a list of stacks), or a stack.
+        poses: cryoDRGN's poses.pkl, in place of those in ``path``.
+        ctf: cryoDRGN's ctf.pkl, in place of those in ``path``; its pixel sizes count.
+        ind: cryoDRGN's ind.pkl, or ``.npy``: which particles, counted from 0 in the order of ``path``.
+        datadir: folder that the stacks' names start from.
+
+    Returns:
+        Particles in the order of ``path``, or of ``ind``.
+
+    Raises:
+        HeteroError: a file that is missing, damaged or disagrees with the others; one sentence says which and how.
+
+    Warns:
+        ParticleWarning: a value that had to be assumed or is ignored.
+    """
+    path = Path(path)
+    particles = _read(path, None if datadir is None else Path(datadir), with_ctf=ctf is None)
+    rows = np.arange(len(particles)) if ind is None else cryodrgn.read_indices(ind, len(particles))
+    particles = particles.subset(rows)
+    if ctf is not None:
+        values, extent = cryodrgn.read_ctf(ctf)
+        values, extent = (_matching(v, ctf, rows, particles) for v in (values, extent))
+        particles = replace(particles, ctf=values, stack=_resized(particles.stack, extent / particles.box, path))
+    if poses is not None:
+        extent = particles.stack.apix * particles.box
+        # the pickle may list all particles or those of ind alone, so shares of the box come first
+        shares = _matching(cryodrgn.read_poses(poses, 1.0), poses, rows, particles)
+        particles = replace(particles, poses=Poses(shares.rotations, shares.shifts * extent[:, None]))
+    check_images(particles.stack)
+    return particles
+
+
+def _read(path: Path, datadir: Path | None, with_ctf: bool) -> Particles:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        raise HeteroError(f"{path} is a folder; a .star, .cs, .txt or .mrcs file of particles was expected.")
+    if not path.exists():
+        raise HeteroError(f"{path} is not there; a .star, .cs, .txt or .mrcs file of particles was expected.")
+    if suffix == ".star":
+        return particles_from_star(path, datadir, with_ctf)
+    if suffix == ".cs":
+        return particles_from_cs(path, datadir, with_ctf)
+    if suffix == ".txt":
+        return _bare(path, locate_stacks(_lines(path), path, datadir))
+    if suffix in STACK_SUFFIXES:
+        return _bare(path, [path])
+    raise HeteroError(f"{path} is no list of particles; .star, .cs, .txt or .mrcs was expected.")
+
+
+def _lines(path: Path) -> list[str]:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise HeteroError(f"{path} is empty; the names of stacks, one a line, were expected.")
+    return lines
+
+
+def _bare(path: Path, stacks: list[Path]) -> Particles:
+    """Stacks one after the other, without poses or CTF."""
+    files = open_files(stacks)
+    apix = pixel_sizes_of_files(path, files)
+    counts = [len(f) for f in files]
+    file = np.repeat(np.arange(len(files)), counts)
+    index = np.concatenate([np.arange(n) for n in counts])
+    stack = ParticleStack(files, file, index, apix[file], 1)
+    return Particles(stack, None, None, path, np.arange(len(stack)), len(stack))
+
+
+def _matching(value: Poses | CTF | np.ndarray, source: Path | str, rows: np.ndarray, particles: Particles):
+    """The entries of a cryoDRGN pickle that belong to the particles: it may list all of the file, or those of ind."""
+    if len(value) == particles.total:
+        return value[rows]
+    if len(value) == len(particles):
+        return value
+    chosen = f" ({len(particles):,} chosen)" if len(particles) != particles.total else ""
+    raise HeteroError(
+        f"{source} is for {len(value):,} particles, {particles.path} has {particles.total:,} images{chosen}; equal "
+        "counts were expected."
+    )
+
+
+def _resized(stack: ParticleStack, apix: np.ndarray, path: Path) -> ParticleStack:
+    off = np.abs(apix / stack.apix - 1).max()
+    if off > 0.01 and path.suffix.lower() in (".star", ".cs"):
+        warnings.warn(
+            f"{path} has pixels of {stack.apix[0]:.4g} Å, the CTF file of {apix[0]:.4g} Å; the latter is taken.",
+            ParticleWarning,
+            stacklevel=2,
+        )
+    return replace(stack, apix=apix)
