@@ -56,7 +56,8 @@ def open_particles(
     path = Path(path)
     particles = _read(path, None if datadir is None else Path(datadir), with_ctf=ctf is None)
     rows = np.arange(len(particles)) if ind is None else cryodrgn.read_indices(ind, len(particles))
-    particles = particles.subset(rows)
+    if ind is not None:
+        particles = particles.subset(rows)
     if ctf is not None:
         values, extent = cryodrgn.read_ctf(ctf)
         values, extent = (_matching(v, ctf, rows, particles) for v in (values, extent))

@@ -12,7 +12,7 @@ from hetero.particles.locate import locate_stacks
 from hetero.particles.particles import Particles, ParticleWarning
 from hetero.particles.poses import Poses, euler_from_rotations, rotations_from_euler
 from hetero.particles.stack import ParticleStack, open_files
-from hetero.particles.star import IMAGE, StarBlock, particle_block, read_block, scan_star
+from hetero.particles.star import IMAGE, particle_block, read_block, scan_star
 
 _GROUP = "rlnOpticsGroup"
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -46,7 +46,7 @@ def particles_from_star(path: Path, datadir: Path | None = None, with_ctf: bool 
     Warns:
         ParticleWarning: aberrations that are ignored, or a value that had to be assumed.
     """
-    table = _Table(path, particle_block(path))
+    table = _Table(path)
     if "rlnTomoName" in table:
         raise HeteroError(f"{path} lists particles of tomograms; single particles were expected.")
     if np.any(table.numbers("rlnCtfDataAreCtfPremultiplied", 0)):
@@ -66,10 +66,11 @@ def particles_from_star(path: Path, datadir: Path | None = None, with_ctf: bool 
 class _Table:
     """The particle rows, with the columns of their optics groups beside them."""
 
-    def __init__(self, path: Path, block: StarBlock):
+    def __init__(self, path: Path):
         self.path = path
-        self.rows = read_block(path, block, _COLUMNS)
-        optics = next((b for b in scan_star(path) if b.name == "optics"), None)
+        blocks = scan_star(path)
+        self.rows = read_block(path, particle_block(path, blocks), _COLUMNS)
+        optics = next((b for b in blocks if b.name == "optics"), None)
         self.optics: pd.DataFrame | None = None
         if optics is not None and _GROUP in optics.columns and _GROUP in self.rows:
             groups = read_block(path, optics, _COLUMNS).set_index(_GROUP)

@@ -54,13 +54,17 @@ def scan_star(path: Path | str) -> list[StarBlock]:
     return blocks
 
 
-def particle_block(path: Path | str) -> StarBlock:
+def particle_block(path: Path | str, blocks: list[StarBlock] | None = None) -> StarBlock:
     """The block of a star file that lists the particles: the one with rlnImageName.
+
+    Args:
+        path: star file.
+        blocks: what :func:`scan_star` found there, where that is known already.
 
     Raises:
         HeteroError: there is none, or it is empty; says what the file has.
     """
-    blocks = scan_star(path)
+    blocks = scan_star(path) if blocks is None else blocks
     listing = [b for b in blocks if IMAGE in b.columns and b.values is None]
     if not listing:
         found = ", ".join(f"data_{b.name}" for b in blocks)
