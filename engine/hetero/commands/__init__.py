@@ -17,7 +17,8 @@ VERBS = {
     "blocks": "find the blocks of an ensemble of maps",
     "occupancy": "measure blocks or masks in every map",
     "info": "say what a file or folder is",
-    "simulate": "make an ensemble with known blocks from a structure",
+    "downsample": "make particle images smaller, centred and windowed",
+    "simulate": "make maps or particle images with a known truth",
     "train-level": "train the level network on simulated maps",
     "demo": "run the whole way on a packaged structure",
 }
