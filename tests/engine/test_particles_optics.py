@@ -153,7 +153,7 @@ def test_points_and_maps_project_alike_and_exactly():
             ring = (radius >= low) & (radius < low + 0.05)
             strength = np.linalg.norm(expected[ring])
             assert np.linalg.norm((points - expected)[ring]) < strength * (5e-4 if low < 0.25 else 1e-2)
-            assert np.linalg.norm((slices - expected)[ring]) < strength * 2.5e-2  # farther out in the box they are worse
+            assert np.linalg.norm((slices - expected)[ring]) < strength * 2.5e-2  # worse farther from the middle
         np.testing.assert_allclose(
             fast.density(box, 2.2), plain.density(box, 2.2), atol=0.004 * plain.density(box, 2.2).max()
         )

@@ -17,17 +17,20 @@ from hetero.particles.poses import Poses
 from hetero.particles.relion import particles_from_star, pixel_sizes_of_files
 from hetero.particles.stack import ParticleStack, check_images, open_files
 
-_LISTINGS = (".star", ".cs", ".txt")
 LISTING = "particles.star"
 """What lists the particles in a folder of ours."""
 
 
 def is_particle_path(path: Path | str) -> bool:
-    """Whether the file name ends like that of a list or a stack of particles (``.star``, ``.cs``, ``.txt``, ``.mrcs``).
+    """Whether a file is a list or a stack of particles, by its name; a ``.txt`` by whether its first line names a stack.
 
     A bare ``.mrc`` counts as a map, though :func:`open_particles` takes it as a stack.
     """
-    return Path(path).suffix.lower() in (*_LISTINGS, ".mrcs")
+    path = Path(path)
+    if path.suffix.lower() == ".txt":
+        with open(path, "rb") as file:
+            return file.readline(4096).strip().lower().endswith((b".mrcs", b".mrc"))
+    return path.suffix.lower() in (".star", ".cs", ".mrcs")
 
 
 def is_particle_folder(path: Path | str) -> bool:
