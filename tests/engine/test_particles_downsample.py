@@ -2,9 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import starfile
 from scipy.signal import resample
 
 from hetero.cli import BAD_INPUT, DONE, main
@@ -119,7 +121,9 @@ def project(scene, tmp_path_factory):
     ctf = CTF(np.full(5, 9000.0), 8500.0, 25.0, 300.0, 2.7, 0.1, bfactor=30.0)
     names = [f"{i}@a.mrcs" for i in (5, 3, 1, 2, 4)]
     order = [4, 2, 0, 1, 3]
-    write_star(folder / "p.star", star_tables(names, BOX, np.full(5, APIX), poses[order], ctf, np.arange(5) % 2))
+    extra = {"rlnMicrographName": [f"my mic {i}.mrc" for i in range(5)], "rlnClassNumber": np.arange(5)}
+    tables = star_tables(names, BOX, np.full(5, APIX), poses[order], ctf, np.arange(5) % 2, extra)
+    write_star(folder / "p.star", tables)
     return folder
 
 
@@ -152,6 +156,12 @@ def test_the_verb_on_chosen_particles_without_centring(project, tmp_path):
     assert main(["downsample", str(project / "p.star"), *arguments, *flags]) == DONE
     whole, some = open_particles(project / "p.star"), open_particles(tmp_path / "s")
     np.testing.assert_allclose(some.stack[:], -whole.stack[[3, 1]], atol=2e-3 * np.abs(whole.stack[:]).max())
+    table = starfile.read(tmp_path / "s/particles.star")["particles"]
+    assert list(table["rlnMicrographName"]) == ["my mic 3.mrc", "my mic 1.mrc"] and list(table["rlnClassNumber"]) == [
+        3,
+        1,
+    ]
+    assert [Path(name.split("@")[1]).name for name in table["rlnImageOriginalName"]] == ["a.mrcs", "a.mrcs"]
     np.testing.assert_allclose(some.poses.shifts, whole.poses.shifts[[3, 1]], atol=1e-5)
     np.testing.assert_array_equal(read_indices(tmp_path / "s/ind.pkl", 5), [3, 1])
 

@@ -249,6 +249,6 @@ def test_bad_requests_get_one_sentence(place, case, capsys, monkeypatch):
 
 def test_counts_that_differ():
     population = parts_come_and_go(blobs(), np.zeros((1, 40), dtype=bool), np.ones((3, 1)))
-    poses, ctf = random_poses(3, 1.0, np.random.default_rng(0)), random_ctf(2, np.random.default_rng(0))
+    poses, (ctf, _) = random_poses(3, 1.0, np.random.default_rng(0)), random_ctf(2, np.random.default_rng(0))
     with pytest.raises(HeteroError, match="3 particles are to be made with 2 CTFs"):
         next(simulate_images(population, poses, ctf, 64, 2.0, 1.0, None))

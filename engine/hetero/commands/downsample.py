@@ -17,7 +17,7 @@ from hetero.commands import POSITIONAL, check_range, info
 from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.particles import Particles, Poses, open_particles, write_indices, write_stack, write_star
 from hetero.particles.open import LISTING
-from hetero.particles.relion import star_tables
+from hetero.particles.relion import other_columns, star_tables
 from hetero.particles.resample import Sampling, common_sampling, resample_images
 from hetero.progress import Progress, silent
 
@@ -129,9 +129,10 @@ def _write_list(folder: Path, particles: Particles, sampling: Sampling, centred:
     if centred:
         poses = Poses(poses.rotations, np.zeros((n, 2)))
     names = [f"{i:06d}@{STACK}" for i in range(1, n + 1)]
-    originals = {"rlnImageOriginalName": [particles.stack.name(i) for i in range(n)]}
+    extra = other_columns(particles.path, particles.rows) if particles.path.suffix.lower() == ".star" else {}
+    extra["rlnImageOriginalName"] = [particles.stack.name(i) for i in range(n)]
     tables = star_tables(
-        names, sampling.box, np.full(n, sampling.apix), poses, particles.ctf, particles.half_set, originals
+        names, sampling.box, np.full(n, sampling.apix), poses, particles.ctf, particles.half_set, extra
     )
     write_star(folder / LISTING, tables)
     if n != particles.total:

@@ -58,7 +58,9 @@ def make_particles(settings: "simulate.Settings", progress: Progress) -> dict[st
     scene = _scene(settings, rng)
     box, apix = scene.box, scene.apix
     poses = random_poses(n, 2 * apix if settings.shift is None else settings.shift, rng)
-    ctf = None if settings.no_ctf else random_ctf(n, rng, bfactor=settings.bfactor)
+    ctf, micrograph = random_ctf(n, rng, bfactor=settings.bfactor)
+    if settings.no_ctf:
+        ctf = None
     progress(0, n, "simulating particles")
     scale = signal_scale(scene.population, poses, ctf, box, apix, settings.snr)
     half_set = np.arange(n) % 2
@@ -68,7 +70,8 @@ def make_particles(settings: "simulate.Settings", progress: Progress) -> dict[st
                 writer.append(images)
                 progress(writer.n, n, "simulating particles")
         names = [f"{i:06d}@{STACK}" for i in range(1, n + 1)]
-        write_star(folder / STAR, star_tables(names, box, apix, poses, ctf, half_set))
+        extra = {"rlnMicrographName": [f"micrographs/mic_{m:04d}.mrc" for m in micrograph]}
+        write_star(folder / STAR, star_tables(names, box, apix, poses, ctf, half_set, extra))
         np.savez_compressed(
             folder / TRUTH,
             rotations=poses.rotations,

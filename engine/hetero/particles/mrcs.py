@@ -177,15 +177,15 @@ class StackWriter:
 
     def append(self, images: np.ndarray) -> None:
         """Add ``(k, box, box)`` images."""
-        images = np.ascontiguousarray(images, dtype=self._dtype)
+        images = np.ascontiguousarray(images, dtype=np.float32)
         if images.shape[1:] != (self._box, self._box):
             raise ValueError(f"images of shape {images.shape[1:]}, box {self._box}")
-        self._file.write(images.data)
+        self._file.write(images.astype(self._dtype, copy=False).data)
         self.n += len(images)
-        wide = images.astype(np.float64)
-        self._sums += wide.sum(), (wide**2).sum()
+        for image in images:  # one at a time, while it is in the processor's cache
+            self._sums += image.sum(), np.vdot(image, image)
         if len(images):
-            self._range = [min(self._range[0], wide.min()), max(self._range[1], wide.max())]
+            self._range = [min(self._range[0], float(images.min())), max(self._range[1], float(images.max()))]
 
     def header(self, apix: float) -> bytes:
         """The MRC2014 header of what was written so far."""

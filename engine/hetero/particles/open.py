@@ -22,7 +22,7 @@ LISTING = "particles.star"
 
 
 def is_particle_path(path: Path | str) -> bool:
-    """Whether a file is a list or a stack of particles, by its name; a ``.txt`` by whether its first line names a stack.
+    """Whether a file is a list or a stack of particles, by name; a ``.txt`` by whether its first line names a stack.
 
     A bare ``.mrc`` counts as a map, though :func:`open_particles` takes it as a stack.
     """

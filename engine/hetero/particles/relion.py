@@ -30,6 +30,7 @@ _COLUMNS = {
     "rlnMagnification", "rlnRandomSubset", "rlnCtfDataAreCtfPremultiplied", "rlnTomoName",
     *(c for columns, _ in _ABERRATIONS.values() for c in columns),
 }  # fmt: skip
+_OF_THE_IMAGE = {"rlnImageSize", "rlnImageDimensionality", "rlnImageOriginalName", "rlnOriginalImageSize"}
 
 
 def particles_from_star(path: Path, datadir: Path | None = None, with_ctf: bool = True) -> Particles:
@@ -206,6 +207,23 @@ def _differs(values: np.ndarray, neutral: float) -> bool:
         if (np.abs(numbers - neutral) > 1e-6).any():
             return True
     return False
+
+
+def other_columns(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of a star file's particles that stay true when the images are resampled and are no part of our nouns:
+    micrograph, coordinates, class, group, ...
+
+    Args:
+        path: star file.
+        rows: ``(n,)`` which particles, in which order.
+
+    Returns:
+        RELION's name -> ``(n,)``.
+    """
+    block = particle_block(path)
+    kept = [c for c in block.columns if c not in _COLUMNS | _OF_THE_IMAGE]
+    table = read_block(path, block, kept)
+    return {column: table[column].to_numpy()[rows] for column in table}
 
 
 def star_tables(

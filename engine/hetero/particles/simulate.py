@@ -24,7 +24,7 @@ def random_poses(n: int, shift: float, rng: np.random.Generator) -> Poses:
 
 def random_ctf(
     n: int, rng: np.random.Generator, defocus: tuple[float, float] = (10_000.0, 25_000.0), bfactor: float = 0.0
-) -> CTF:
+) -> tuple[CTF, np.ndarray]:
     """CTFs as of a session at 300 kV, Cs 2.7 mm, contrast 0.1, with astigmatism up to 400 Å.
 
     About 100 particles share a micrograph, and differ by 100 Å s.d. in their height.
@@ -34,6 +34,9 @@ def random_ctf(
         rng: the source of chance.
         defocus: Å, least and most.
         bfactor: Å^2, the same for all.
+
+    Returns:
+        The CTFs, and ``(n,)`` the micrograph of each particle, ascending.
     """
     micrographs = max(1, n // _PER_MICROGRAPH)
     micrograph = np.sort(rng.integers(0, micrographs, n))
@@ -41,7 +44,7 @@ def random_ctf(
     angle = rng.uniform(0, 180, micrographs)
     height = rng.normal(0, 100, n)
     u, v = (mean[micrograph] + sign * astigmatism[micrograph] / 2 + height for sign in (1, -1))
-    return CTF(u, v, angle[micrograph], 300.0, 2.7, 0.1, bfactor=bfactor)
+    return CTF(u, v, angle[micrograph], 300.0, 2.7, 0.1, bfactor=bfactor), micrograph
 
 
 def signal_scale(population: Population, poses: Poses, ctf: CTF | None, box: int, apix: float, snr: float) -> float:
