@@ -6,12 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import starfile
 from scipy.signal import resample
 
 from hetero.cli import BAD_INPUT, DONE, main
 from hetero.errors import HeteroError
-from hetero.particles import CTF, Poses, open_particles, read_indices, write_poses, write_stack, write_star
+from hetero.particles import (
+    CTF,
+    Poses,
+    open_particles,
+    particle_block,
+    read_block,
+    read_indices,
+    write_poses,
+    write_stack,
+    write_star,
+)
 from hetero.particles.project import Points, images_from_transforms, shift_phases
 from hetero.particles.relion import star_tables
 from hetero.particles.resample import Sampling, common_sampling, resample_images
@@ -93,6 +102,15 @@ def test_nothing_wraps_around_and_the_window_ends_at_the_edge():
     assert np.abs(found).max() < 1.0
 
 
+def test_a_background_leaves_no_disc(scene):
+    points, poses = scene
+    images = picture(points, poses, BOX, APIX, centred=False)
+    plain, bright = (
+        resample_images(images + level, np.full(5, APIX), poses.shifts, Sampling(24, 2 * APIX)) for level in (0.0, 50.0)
+    )
+    np.testing.assert_allclose(bright, plain, atol=1e-4 * 50)
+
+
 def test_noise_keeps_its_strength_per_frequency():
     """A crop drops frequencies: white noise of s.d. 1 has s.d. new / old, up to the Nyquist lines left out."""
     images = np.random.default_rng(0).standard_normal((50, 48, 48)).astype("f4")
@@ -156,7 +174,8 @@ def test_the_verb_on_chosen_particles_without_centring(project, tmp_path):
     assert main(["downsample", str(project / "p.star"), *arguments, *flags]) == DONE
     whole, some = open_particles(project / "p.star"), open_particles(tmp_path / "s")
     np.testing.assert_allclose(some.stack[:], -whole.stack[[3, 1]], atol=2e-3 * np.abs(whole.stack[:]).max())
-    table = starfile.read(tmp_path / "s/particles.star")["particles"]
+    star = tmp_path / "s/particles.star"
+    table = read_block(star, particle_block(star))
     assert list(table["rlnMicrographName"]) == ["my mic 3.mrc", "my mic 1.mrc"] and list(table["rlnClassNumber"]) == [
         3,
         1,

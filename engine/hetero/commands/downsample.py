@@ -41,7 +41,7 @@ class Settings:
         ctf: cryoDRGN's ctf.pkl, in place of those in the file.
         ind: cryoDRGN's ind.pkl (or .npy): which particles to take.
         datadir: Folder that the stacks' names start from.
-        window: Where a soft circular window begins, as a share of half the box; 1 for none.
+        window: Where a soft circular window begins, as a share of half the box, the background taken off; 1 for none.
         keep_shifts: Leave particles where they lie in their images, and keep their shifts.
         invert: Turn the contrast over, for particles that are dark (a .cs file says itself whether they are).
         half: Store 16-bit floats: half the size, read by RELION 4 and later.

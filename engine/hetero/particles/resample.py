@@ -56,8 +56,9 @@ def resample_images(images: np.ndarray, apix: np.ndarray, shifts: np.ndarray, sa
     """Window, centre and Fourier-crop images.
 
     The window lies around the particle and comes first, so that nothing wraps around an edge when the particle is moved
-    to the middle. Values keep their scale. Frequencies at Nyquist of the new pixel, or beyond it of the old one, are
-    zero. The CTF of an image is the same as before, at equal frequency.
+    to the middle. The mean of the ring in which it falls is taken off, so that no disc appears in images with a
+    background. Values keep their scale. Frequencies at Nyquist of the new pixel, or beyond it of the old one, are zero.
+    The CTF of an image is the same as before, at equal frequency.
 
     Args:
         images: ``(k, old, old)``.
@@ -79,7 +80,7 @@ def _resample(images: np.ndarray, apix: float, shifts: np.ndarray, sampling: Sam
     old, box = images.shape[-1], sampling.box
     images = np.asarray(images, dtype=np.float32)
     if sampling.window < 1:
-        images = images * _windows(old, apix, shifts, sampling)
+        images = _windowed(images, _windows(old, apix, shifts, sampling))
     same = abs(old * apix - sampling.extent) < 1e-4 * sampling.extent
     transform = _cropped_transform(images, box) if same else _stretched_transform(images, apix, sampling)
     f_rows, f_columns = _frequencies(box, sampling.apix)
@@ -118,6 +119,13 @@ def _stretched_transform(images: np.ndarray, apix: float, sampling: Sampling) ->
         np.exp(-2j * np.pi * f[:, None] * place).astype(np.complex64) for f in _frequencies(sampling.box, sampling.apix)
     )
     return rows @ images @ columns.T
+
+
+def _windowed(images: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Images without their background, under their windows."""
+    ring = windows * (1 - windows)
+    background = np.einsum("kij,kij->k", images, ring) / ring.sum(axis=(1, 2))
+    return (images - background[:, None, None]) * windows
 
 
 def _windows(old: int, apix: float, shifts: np.ndarray, sampling: Sampling) -> np.ndarray:

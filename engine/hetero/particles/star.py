@@ -165,11 +165,13 @@ def checked_selection(indices, n: int, path: Path | str) -> np.ndarray:
 
 
 def write_star(path: Path | str, blocks: dict[str, pd.DataFrame]) -> None:
-    """Write tables as the blocks of a star file; it appears whole or not at all."""
-    import starfile
-
-    with atomic_path(path) as temporary:
-        starfile.write(blocks, temporary, overwrite=True, float_format="%.6f")
+    """Write tables as the loops of a star file, as RELION 3.1 and later do; it appears whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf8", newline="\n") as file:
+        for name, table in blocks.items():
+            file.write(f"\n# version 30001\n\ndata_{name}\n\nloop_\n")
+            file.writelines(f"_{column} #{i}\n" for i, column in enumerate(table.columns, 1))
+            table.to_csv(file, sep=" ", header=False, index=False, float_format="%.6f", na_rep="nan")
+            file.write("\n")
 
 
 def _scan(lines: Iterable[bytes], path: Path) -> list[StarBlock]:
