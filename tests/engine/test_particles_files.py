@@ -1,8 +1,11 @@
 """Particle files: poses, CTFs and images as other programs have them, exact subsets, damage in a sentence."""
 
+import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -10,6 +13,7 @@ import pandas as pd
 import pytest
 from numpy.lib.recfunctions import repack_fields
 
+from hetero.cli import DONE, main
 from hetero.errors import HeteroError
 from hetero.particles import (
     CTF,
@@ -177,6 +181,30 @@ def test_a_stack_keeps_nothing_open_or_in_memory(tmp_path):
         assert not [f for f in os.listdir("/proc/self/fd") if "big.mrcs" in os.path.realpath(f"/proc/self/fd/{f}")]
         with open("/proc/self/maps") as maps:
             assert "big.mrcs" not in maps.read()
+
+
+@pytest.mark.slow
+def test_a_million_particles_open_in_little_memory(tmp_path):
+    """65 GB of images (a sparse file) and a star file of 26 columns; a step's worth of images is read."""
+    n = 1_000_000
+    stand_in(tmp_path / "big.mrcs", n, 128)
+    columns = PARTICLES.split("loop_\n")[1].split("000002@")[0]
+    tail = "7 15000.0 14000.0 30.0  10.0 20.0 30.0   1.5 -2.5  a/rather/long/name/of/a/micrograph_0007.mrc  1\n"
+    with open(tmp_path / "p.star", "w") as file:
+        file.write(f"{OPTICS}\ndata_particles\n\nloop_\n{columns}")
+        file.writelines(f"{i:07d}@big.mrcs {tail}" for i in range(1, n + 1))
+    code = (
+        "import resource, sys, numpy as np; from hetero.particles import open_particles\n"
+        "particles = open_particles(sys.argv[1])\n"
+        "assert len(particles) == 1_000_000 and particles.stack[[999_999, 5]].shape == (2, 128, 128)\n"
+        "for part, images in particles.stack.subset(slice(0, 20_000)).batches(500): pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "p.star"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.5  # GiB
 
 
 def test_writing_a_stack_piece_by_piece(tmp_path):
@@ -635,3 +663,16 @@ def test_no_pixel_size_anywhere_is_said(tmp_path):
     stack.write_bytes(stack_header(1, 8) + b"\0" * 256)
     with pytest.warns(ParticleWarning, match="gives no pixel size, nor do its stacks; 1 Å is assumed"):
         assert open_particles(stack).apix == 1.0
+
+
+def test_info_says_what_a_particle_file_holds(project, capsys):
+    assert main(["info", str(project)]) == DONE
+    out = capsys.readouterr().out
+    assert "p.star: 3 particles\n8 x 8 pixels of 1.25 and 1.5 Å, in 2 stacks\n" in out
+    assert "poses; CTF at 200 and 300 kV, defocus 1.45 to 1.62 µm (median 1.52); half sets of 2 and 1" in out
+    assert main(["info", str(project.parent / "images/a.mrcs"), "--json"]) == DONE
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["kind"], answer["n"], answer["poses"], answer["ctf"]) == ("particles", 3, False, False)
+    write_text(project.parent / "list.txt", "images/a.mrcs\nimages/b.mrcs\n")
+    assert main(["info", str(project.parent / "list.txt")]) == DONE
+    assert "6 particles" in capsys.readouterr().out
