@@ -1,6 +1,9 @@
 """Poses, CTF and projections: one convention, held against RELION's own projections and an independent simulator."""
 
+import dataclasses
 import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -202,6 +205,29 @@ def test_each_particle_s_own_pixel_size():
     both = ctf.images(16, np.array([2.0, 3.0]))
     np.testing.assert_allclose(both[0], ctf[:1].images(16, 2.0)[0])
     np.testing.assert_allclose(both[1], ctf[1:].images(16, 3.0)[0])
+
+
+def test_a_whole_benchmark_set_is_its_truth_and_white_noise(shared, tmp_path):
+    """Star file, stack, poses, shifts and CTF of an independent program, read and taken together."""
+    command = [sys.executable, shared / "bench/simulate_drgn.py", "discrete", "-o", tmp_path, "-n", "150", "--snr", "1"]
+    subprocess.run(command, check=True)
+    particles, truth = open_particles(tmp_path / "particles.star"), np.load(tmp_path / "ground_truth.npz")
+    np.testing.assert_allclose(particles.poses.rotations, truth["R"], atol=1e-6)
+    np.testing.assert_allclose(particles.poses.shifts, -truth["shift_A"], atol=1e-5)
+    ctf = dataclasses.replace(particles.ctf, bfactor=100.0)  # its images have an envelope that its star file leaves out
+    images = particles.stack[:]
+    clean = np.empty_like(images)
+    for k in range(3):
+        mine = truth["label"] == k
+        projector = MapProjector(read_map(tmp_path / f"gt_state{k}.mrc").data)
+        transforms = projector.transforms(particles.poses.rotations[mine]) * ctf[mine].images(64, 4.0)
+        transforms *= shift_phases(-particles.poses.shifts[mine], 64, 4.0)
+        clean[mine] = images_from_transforms(transforms, 64)
+    # their maps have Gaussians of height 1, sampled; their images have the same in projection
+    scale = np.sum(clean * images) / np.sum(clean**2)
+    assert scale * np.sqrt(2 * np.pi) * 3.0 / 4.0 == pytest.approx(float(truth["signal_scale"]), rel=0.01)
+    residual = images - scale * clean
+    assert residual.var() == pytest.approx(1, abs=0.01) and correlation(clean, images) > 0.7
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ class StarBlock:
         first_line: lines of the file before the block's first row.
         rows: rows of the loop; 1 for a block that is none.
         values: key -> text, for a block that is no loop.
+        commented: whether comments stand between the rows; elsewhere ``#`` is part of a name.
     """
 
     name: str
@@ -33,6 +34,7 @@ class StarBlock:
     first_line: int
     rows: int
     values: dict[str, str] | None = None
+    commented: bool = False
 
 
 def scan_star(path: Path | str) -> list[StarBlock]:
@@ -104,7 +106,7 @@ def read_block(path: Path | str, block: StarBlock, columns: Iterable[str] | None
             skiprows=block.first_line,
             nrows=block.rows,
             index_col=False,
-            comment="#",
+            comment="#" if block.commented else None,
             keep_default_na=False,
             na_values={c: ["nan", "NaN", "<NA>"] for c in wanted if c != IMAGE},
             engine="c",
@@ -181,6 +183,7 @@ def _scan(lines: Iterable[bytes], path: Path) -> list[StarBlock]:
     columns: list[str] = []
     values: dict[str, str] = {}
     loop, in_rows, first, rows, last = False, False, 0, 0, b""
+    comment = commented = False
 
     def close() -> None:
         if name is None:
@@ -190,18 +193,21 @@ def _scan(lines: Iterable[bytes], path: Path) -> list[StarBlock]:
                 f"{path} is cut short: the last row of data_{name} has {len(last.split())} of {len(columns)} columns."
             )
         if columns:
-            blocks.append(StarBlock(name, tuple(columns), first, rows if loop else 1, None if loop else dict(values)))
+            keys = None if loop else dict(values)
+            blocks.append(StarBlock(name, tuple(columns), first, rows if loop else 1, keys, commented))
 
     for number, raw in enumerate(lines):
         line = raw.strip()
         if in_rows and line[:5] != b"data_":
             if _is_row(line):
-                rows, last = rows + 1, line
+                rows, last, commented = rows + 1, line, comment
+            comment = comment or line[:1] == b"#"
             continue
         if line[:5] == b"data_":
             close()
             name, columns, values = line[5:].decode(errors="replace"), [], {}
             loop, in_rows, rows, last = False, False, 0, b""
+            comment = commented = False
         elif name is None:
             continue
         elif line == b"loop_":
