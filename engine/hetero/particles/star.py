@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -178,49 +178,54 @@ def write_star(path: Path | str, blocks: dict[str, pd.DataFrame]) -> None:
 
 def _scan(lines: Iterable[bytes], path: Path) -> list[StarBlock]:
     """One pass: block headers are parsed, rows only counted."""
-    blocks: list[StarBlock] = []
-    name: str | None = None
-    columns: list[str] = []
-    values: dict[str, str] = {}
-    loop, in_rows, first, rows, last = False, False, 0, 0, b""
-    comment = commented = False
-
-    def close() -> None:
-        if name is None:
-            return
-        if loop and rows and b'"' not in last and b"'" not in last and len(last.split()) < len(columns):
-            raise HeteroError(
-                f"{path} is cut short: the last row of data_{name} has {len(last.split())} of {len(columns)} columns."
-            )
-        if columns:
-            keys = None if loop else dict(values)
-            blocks.append(StarBlock(name, tuple(columns), first, rows if loop else 1, keys, commented))
-
+    found: list[_Reading] = []
     for number, raw in enumerate(lines):
         line = raw.strip()
-        if in_rows and line[:5] != b"data_":
-            if _is_row(line):
-                rows, last, commented = rows + 1, line, comment
-            comment = comment or line[:1] == b"#"
-            continue
         if line[:5] == b"data_":
-            close()
-            name, columns, values = line[5:].decode(errors="replace"), [], {}
-            loop, in_rows, rows, last = False, False, 0, b""
-            comment = commented = False
-        elif name is None:
-            continue
+            found.append(_Reading(line[5:].decode(errors="replace")))
+        elif found and line:
+            found[-1].take(number, line)
+    return [reading.block(path) for reading in found if reading.columns]
+
+
+@dataclass
+class _Reading:
+    """A block of which line after line comes in."""
+
+    name: str
+    columns: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    loop: bool = False
+    first: int = 0
+    rows: int = 0
+    last: bytes = b""
+    comment: bool = False  # a comment came after the first row
+    commented: bool = False  # and a row after it
+
+    def take(self, number: int, line: bytes) -> None:
+        if line[:1] == b"#":
+            self.comment = self.rows > 0
+        elif self.rows:
+            self.rows, self.last = self.rows + 1, line
+            self.commented |= self.comment
         elif line == b"loop_":
-            loop = True
+            self.loop = True
         elif line[:1] == b"_":
-            words = _split(line)
-            columns.append(words[0][1:])
-            if not loop:
-                values[words[0][1:]] = words[1] if len(words) > 1 else ""
-        elif loop and columns and _is_row(line):
-            in_rows, first, rows, last = True, number, 1, line
-    close()
-    return blocks
+            name, *value = _split(line)
+            self.columns.append(name[1:])
+            self.values[name[1:]] = value[0] if value else ""
+        elif self.loop and self.columns:
+            self.first, self.rows, self.last = number, 1, line
+
+    def block(self, path: Path) -> StarBlock:
+        words = len(self.last.split())
+        if self.rows and b'"' not in self.last and b"'" not in self.last and words < len(self.columns):
+            raise HeteroError(
+                f"{path} is cut short: the last row of data_{self.name} has {words} of {len(self.columns)} columns."
+            )
+        if not self.loop:
+            return StarBlock(self.name, tuple(self.columns), self.first, 1, self.values)
+        return StarBlock(self.name, tuple(self.columns), self.first, self.rows, None, self.commented)
 
 
 def _is_row(line: bytes) -> bool:
