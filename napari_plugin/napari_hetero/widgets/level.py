@@ -41,25 +41,15 @@ class LevelWidget(Dock):
         self.method.addItem("false discovery rate", "fdr")
         self.method.addItem("mass of the molecule", "mass")
         self.method.setToolTip("The network was trained on simulated maps; the others are plain rules")
-        self.percentile = QDoubleSpinBox()
-        self.percentile.setRange(1.0, 99.99)
-        self.percentile.setDecimals(2)
+        defaults = level_command.Settings(maps=())
+        self.percentile = _number(
+            (1, 99.99), defaults.percentile, "%", "So many per cent of the map's voxels lie below it"
+        )
         self.percentile.setSingleStep(0.5)
-        self.percentile.setValue(level_command.Settings(maps=()).percentile)
-        self.percentile.setSuffix(" %")
-        self.percentile.setToolTip("So many per cent of the map's voxels lie below the level")
-        self.fdr = QDoubleSpinBox()
-        self.fdr.setRange(0.01, 50.0)
-        self.fdr.setDecimals(2)
-        self.fdr.setValue(100 * level_command.Settings(maps=()).fdr)
-        self.fdr.setSuffix(" %")
-        self.fdr.setToolTip("So much of what is above the level may be noise; for maps that are not masked")
-        self.mass = QDoubleSpinBox()
-        self.mass.setRange(1.0, 1e6)
-        self.mass.setDecimals(0)
-        self.mass.setValue(100.0)
-        self.mass.setSuffix(" kDa")
-        self.mass.setToolTip("The level encloses this mass at 0.81 Da per cubic Å")
+        self.fdr = _number(
+            (0.01, 50), 100 * defaults.fdr, "%", "So much of what is above may be noise; for maps that are not masked"
+        )
+        self.mass = _number((1, 1e6), 100, "kDa", "The level encloses this mass at 0.81 Da per cubic Å")
         self.share = QCheckBox("Share between the maps")
         self.share.setToolTip("Levels change smoothly where the maps of the ensemble do (eight maps or more)")
         self.keep = QCheckBox("Keep levels in the folder's ensemble.csv")
@@ -188,6 +178,16 @@ def _remark(row: dict) -> str:
     if row.get("outlier"):
         lines.append("Its level lies far from those of the other maps.")
     return "\n".join(lines)
+
+
+def _number(limits: tuple[float, float], value: float, unit: str, tip: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(*limits)
+    box.setDecimals(2)
+    box.setValue(value)
+    box.setSuffix(f" {unit}")
+    box.setToolTip(tip)
+    return box
 
 
 def _make_table() -> QTableWidget:
