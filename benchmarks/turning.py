@@ -4,9 +4,9 @@
 
 One Fab arm of an antibody (1IGT) turns about its hinge through DEGREES (100, 150 and 180), away from the rest, evenly
 over 400 maps in random order (64^3 voxels of 4 Å, 9 Å resolution, noise of 15 % of the level, 3 % gain). A map's class
-is the block of its chain that is occupied most; a class stands for the fifth in which the middle of its maps lies when the
-classes are counted along the chain (of its two ends, the one that agrees better is the first). Place: the mean of the
-places in the chain, weighted by the map's occupancies, against the true angle (Spearman).
+is the block of its chain that is occupied most; a class stands for the fifth in which the middle of its maps lies when
+the classes are counted along the chain (of its two ends, the one that agrees better is the first). Place: the mean of
+the places in the chain, weighted by the map's occupancies, against the true angle (Spearman).
 """
 
 import sys
