@@ -4,6 +4,8 @@ import dataclasses
 import importlib.util
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,25 +146,36 @@ def _find(
     if coarse and coarse < side:
         shape = tuple(max(1, round(n * coarse / side)) for n in ensemble.shape)
         reader = siren.CoarseReader(ensemble, rows, levels, shape)
-        parts = _parts(settings, reader.about())
-        workers = settings.workers or _every_core()
-        found, patterns = siren.find_blocks_coarsely(
-            reader, parts, rule, alpha, settings.resamples, progress, workers, settings.scheduler
-        )
+        share = (settings.workers or _every_core(), settings.scheduler)
+        with _parts(settings, reader.about()) as parts:
+            found, patterns = siren.find_blocks_coarsely(
+                reader, parts, rule, alpha, settings.resamples, progress, *share
+            )
         return found, patterns, parts
     patterns = siren.binarise((ensemble[i] for i in rows), levels, progress)
     volumes = (ensemble[ensemble.names.index(name)] for name in patterns.volumes)
     if side <= _LARGE and settings.scheduler is None:
         return siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress), patterns, None
     about = siren.about_maps(ensemble, rows, levels) | {"coarse": 0, "rule": repr(rule)}
-    parts = _parts(settings, about)
-    gather = siren.gather_kept(parts, settings.workers or 1, settings.scheduler)
-    return siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress, gather), patterns, parts
+    with _parts(settings, about) as parts:
+        gather = siren.gather_kept(parts, settings.workers or 1, settings.scheduler)
+        found = siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress, gather)
+    return found, patterns, parts
 
 
-def _parts(settings: Settings, about: dict[str, Any]) -> Parts:
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    return Parts(settings.out.parent / f"{settings.out.name}.parts", about | {"verb": "blocks"})
+@contextmanager
+def _parts(settings: Settings, about: dict[str, Any]) -> Iterator[Parts]:
+    """A folder beside ``out`` for what is finished; bad input leaves none behind that was not there before."""
+    folder = settings.out.parent / f"{settings.out.name}.parts"
+    begun = folder.exists()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    parts = Parts(folder, about | {"verb": "blocks"})
+    try:
+        yield parts
+    except HeteroError:
+        if not begun:
+            parts.remove()
+        raise
 
 
 def _every_core() -> int:
