@@ -110,20 +110,20 @@ def _write_pdb(path, structure: Structure) -> None:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory, globule):
-    """Three maps whose owner likes twice the level that agrees best with the atoms; a table of them."""
+    """Three maps whose owner likes a lower level than the one that agrees best with the atoms; a table of them."""
     folder = tmp_path_factory.mktemp("labelled")
     rows = ["map,level"]
     for i in range(3):
         made = simulate_map(globule(i), np.random.default_rng(40 + i), max_box=48)
         write_map(folder / f"m{i}.mrc", Volume(made.data, made.apix))
-        rows.append(f"m{i}.mrc,{1.6 * made.level}")
+        rows.append(f"m{i}.mrc,{0.5 * made.level}")
     (folder / "my.csv").write_text("\n".join(rows) + "\n")
     return folder / "my.csv"
 
 
 def test_fine_tuning_on_ones_own_labels_moves_levels_towards_them(labelled, tmp_path):
     out = tmp_path / "mine.pt"
-    settings = train_level.Settings(out=out, labels=labelled, start="packaged", epochs=8, held_out_maps=0)
+    settings = train_level.Settings(out=out, labels=labelled, start="packaged", epochs=10, held_out_maps=0)
     result = train_level.run(settings)
     assert result["labelled"] == 3
     assert "3 labelled maps" in train_level.describe(result)
@@ -207,7 +207,7 @@ def test_two_per_cent_of_the_training_beat_the_percentile(tmp_path, globule):
     folder.mkdir()
     for i in range(6):
         _write_pdb(folder / f"s{i}.pdb", globule(i, 900 + 500 * i, 1 + i % 4, radius=22 + 5 * i))
-    settings = train_level.Settings(folder, out=tmp_path / "w.pt", maps=240, epochs=2, held_out_maps=40, max_box=64,
+    settings = train_level.Settings(folder, out=tmp_path / "w.pt", maps=240, epochs=2, held_out_maps=20, max_box=64,
                                     processes=2, threads=2)  # fmt: skip
     result = train_level.run(settings)
     assert result["losses"][1] < 0.8 * result["losses"][0]

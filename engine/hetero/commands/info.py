@@ -31,7 +31,8 @@ class Settings:
     """Say what a file or folder is, and what is in it.
 
     Attributes:
-        path: A map, a structure, a folder of maps or of blocks, a list or stack of particles, or a run (a trained model).
+        path: A map, a structure, a folder of maps or of blocks, a list or stack of particles, or a run (a trained
+            model).
     """
 
     path: Path = field(metadata=POSITIONAL)

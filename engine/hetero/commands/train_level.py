@@ -171,7 +171,7 @@ def _split(settings: Settings, structures: list) -> tuple[list, list, list, list
 
 def _plan(settings: Settings, start) -> TrainingPlan:
     """A start is left slowly, and on a handful of labelled maps very slowly."""
-    slower = (2 if settings.structures else 10) if start else 1
+    slower = (2 if settings.structures else 4) if start else 1
     return TrainingPlan(
         maps=settings.maps, epochs=settings.epochs, rate=TrainingPlan.rate / slower, seed=settings.seed,
         threads=settings.threads, max_box=settings.max_box, processes=settings.processes, bfloat16=settings.bfloat16,

@@ -120,7 +120,8 @@ def joined(first: Examples, second: Examples) -> Examples:
 
 def _frames(frame_of: Callable[[int], tuple], plan: TrainingPlan) -> Iterator[tuple[np.ndarray, ...]]:
     if plan.processes == 1:
-        yield from map(frame_of, range(plan.maps))
+        with threadpool_limits(1):  # sums in one order, as in the processes
+            yield from map(frame_of, range(plan.maps))
         return
     with get_context("spawn").Pool(plan.processes, _keep, (frame_of,)) as pool:
         yield from pool.imap(_kept_frame, range(plan.maps), chunksize=8)

@@ -206,7 +206,7 @@ def fitting_threshold(slabs, error: float = 0.0) -> LevelRange:
     def choose(enclosed, inside, total, edges):
         gain = inside - _LIKELY * enclosed
         volume = np.interp(-total, -enclosed, edges)
-        return (_top(gain / total, edges) + float(volume)) / 2
+        return _top(gain / total, edges), float(volume)
 
     threshold, enclosed, edges = _chosen_threshold(slabs, choose)
     number = np.interp(threshold, edges, enclosed)
@@ -230,27 +230,30 @@ def agreeing_threshold(values: np.ndarray, inside: np.ndarray) -> float:
     """
 
     def choose(enclosed, both, total, edges):
-        return _top(2 * both / (enclosed + total), edges)
+        return (_top(2 * both / (enclosed + total), edges),)
 
     return _chosen_threshold(lambda: iter([(values, inside)]), choose)[0]
 
 
 def _chosen_threshold(slabs, choose) -> tuple[float, np.ndarray, np.ndarray]:
-    """The threshold that ``choose(enclosed, inside, total, edges)`` finds, and what the last histogram encloses."""
+    """Mean of the thresholds that ``choose(enclosed, inside, total, edges)`` finds; the last histogram and its edges.
+
+    A lone hot voxel makes the first bins too coarse; then only the lower part is looked at again.
+    """
     top = max(float(values.max()) for values, _ in slabs())
     if top <= 0:
         raise HeteroError("Nothing in the map stands out above its borders, so no level can be chosen.")
-    for _ in range(2):  # a lone hot voxel makes the first bins too coarse; then look again at the lower part only
+    for _ in range(3):
         counts, agreeing, total = _histograms(slabs, top)
         if not agreeing.any():
             raise HeteroError("No molecule was found in the map, so no level can be chosen.")
         enclosed, inside = (np.cumsum(x[::-1])[::-1] for x in (counts, agreeing))
         edges = top / _BINS * np.arange(_BINS + 1)
-        threshold = choose(enclosed, inside, total, edges)
-        if threshold > top / 16:
+        thresholds = choose(enclosed, inside, total, edges)
+        if min(thresholds) > top / 16:
             break
-        top = max(8 * threshold, 2 * edges[1])
-    return max(threshold, edges[1]), enclosed, edges
+        top = max(8 * min(thresholds), 2 * edges[1])
+    return max(float(np.mean(thresholds)), edges[1]), enclosed, edges
 
 
 def _top(score: np.ndarray, edges: np.ndarray) -> float:

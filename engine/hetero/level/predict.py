@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from hetero.errors import HeteroError
 from hetero.level.framing import best_level, frame_map, molecule_region, zoom_frame
@@ -18,6 +19,7 @@ PACKAGED_WEIGHTS = Path(__file__).parents[1] / "data" / "level_weights.pt"
 _BATCH_MAPS = 8
 _BATCH_VOXELS = 1 << 22  # maps wait in memory for their batch: fewer of them where they are large
 _SLAB_VOXELS = 1 << 22
+_LARGEST_LOG_ERROR = 1.0  # of log volume, before calibration: a volume wrong by 15 is no more wrong than nonsense
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +192,7 @@ def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | Hetero
 
     def level(volume, framed, outputs):
         frame, outline = framed
-        error = volume_error * float(np.exp(outputs[1]))
+        error = volume_error * float(np.exp(min(outputs[1], _LARGEST_LOG_ERROR)))
         found = best_level(volume.data, frame, inside_probability(outputs[0]), error)
         return NetworkLevel(found.level, found.low, found.high, error, outline)
 
@@ -207,7 +209,7 @@ def _halved(cube: np.ndarray) -> np.ndarray:
 
 def inside_probability(log_odds: np.ndarray) -> np.ndarray:
     """Probabilities from log-odds."""
-    return 1 / (1 + np.exp(-log_odds))
+    return expit(log_odds)
 
 
 def _published_levels(batch: list[Volume], network) -> list[NetworkLevel | HeteroError]:
