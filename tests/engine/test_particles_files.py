@@ -625,7 +625,7 @@ BAD = {
     "no rotation": (("good.star", "scaled.pkl"), "is no rotation matrix"),
     "NaN shift": (("good.star", "nanshift.pkl"), "shift of particle 1 is not finite"),
     "no poses in it": (("good.star", "flat.pkl"), "rotations .n, 3, 3. were expected"),
-    "a dictionary": (("good.star", "dict.pkl"), "something other than plain arrays"),
+    "a dictionary": (("good.star", "dict.pkl"), "holds no poses"),
     "CTF of another count": (("good.star", None, "ctf.pkl"), "ctf.pkl is for 3 particles"),
     "CTF of 8 columns": (("good.star", None, "ctf8.pkl"), r"an array of shape \(2, 8\)"),
     "CTF without voltage": (("good.star", None, "nokv.pkl"), "voltage is 0 for 2 of 2"),

@@ -19,7 +19,7 @@ PACKAGED_WEIGHTS = Path(__file__).parents[1] / "data" / "level_weights.pt"
 _BATCH_MAPS = 8
 _BATCH_VOXELS = 1 << 22  # maps wait in memory for their batch: fewer of them where they are large
 _SLAB_VOXELS = 1 << 22
-_LARGEST_LOG_ERROR = 1.0  # of log volume, before calibration: a volume wrong by 15 is no more wrong than nonsense
+_LARGEST_ERROR = 2.0  # of log volume; what is wrong by a factor of 7 is no more wrong by 70
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +192,7 @@ def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | Hetero
 
     def level(volume, framed, outputs):
         frame, outline = framed
-        error = volume_error * float(np.exp(min(outputs[1], _LARGEST_LOG_ERROR)))
+        error = min(volume_error * float(np.exp(min(outputs[1], np.log(_LARGEST_ERROR)))), _LARGEST_ERROR)
         found = best_level(volume.data, frame, inside_probability(outputs[0]), error)
         return NetworkLevel(found.level, found.low, found.high, error, outline)
 
