@@ -9,7 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine" / "hetero"
-BASE = {"hetero", "hetero.errors", "hetero.files", "hetero.pickles", "hetero.progress"}
+BASE = {
+    "hetero",
+    "hetero.errors",
+    "hetero.files",
+    "hetero.parallel",
+    "hetero.parts",
+    "hetero.pickles",
+    "hetero.progress",
+}
 VIEWERS = {
     "napari",
     "napari_hetero",
@@ -41,6 +49,8 @@ ENGINE_ROOMS = {
     "__init__.py": set(),
     "errors.py": set(),
     "files.py": set(),
+    "parallel.py": set(),
+    "parts.py": set(),
     "pickles.py": set(),
     "progress.py": set(),
 }

@@ -95,8 +95,12 @@ def check_folder(folder: Path | str, kind: FolderKind) -> None:
         raise HeteroError(f"{folder} already holds other files ({other} is one); give a new or empty folder.")
 
 
-def check_table(path: Path | str) -> None:
+def check_table(path: Path | str, keys: tuple[str, ...] = ("name",)) -> None:
     """Refuse a path that a table may not be written to: only a ``.csv`` that is new or holds such a table already.
+
+    Args:
+        path: of the table.
+        keys: what the first column of such a table may be called.
 
     Raises:
         HeteroError: another kind of file is named, or something else is there.
@@ -110,9 +114,12 @@ def check_table(path: Path | str) -> None:
         raise HeteroError(f"{path} is a folder; a table to write was expected.")
     if path.is_file():
         with open(path, "rb") as file:
-            start = file.read(8)
-        if start and start.split(b",")[0].strip() not in (b"name", b'"name"'):
-            raise HeteroError(f"{path} is there already and is no table of ours (no column 'name' first); it was kept.")
+            start = file.readline(1024)
+        if start and start.split(b",")[0].strip(b'" \r\n').decode(errors="replace") not in keys:
+            wanted = " or ".join(f"'{key}'" for key in keys)
+            raise HeteroError(
+                f"{path} is there already and is no table of ours (no column {wanted} first); it was kept."
+            )
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -29,7 +29,7 @@ def test_maven_numbers(shared, tmp_path):
     """The published, reference-normalised occupancies of real volumes, to float32."""
     data = shared / "data" / "ensembles" / "maven"
     settings = occupancy.Settings(
-        data / "00_aligned", data / "02_masks", tmp_path / "occupancy.csv", reference=data / "01_PDB_mrc"
+        data / "00_aligned", data / "02_masks", out=tmp_path / "occupancy.csv", reference=str(data / "01_PDB_mrc")
     )
     occupancy.run(settings)
     ours = pd.read_csv(tmp_path / "occupancy.csv", index_col="name")
@@ -53,7 +53,7 @@ def test_rows_are_volumes_and_columns_blocks(tmp_path):
     (tmp_path / "blocks").mkdir()
     for k in (0, 1):
         write_map(tmp_path / "blocks" / f"block_{k:02d}.mrc", Volume(np.ones((4, 4, 4)), 2.0))
-    occupancy.run(occupancy.Settings(maps, tmp_path / "blocks", tmp_path / "o.csv", level="1"))
+    occupancy.run(occupancy.Settings(maps, tmp_path / "blocks", out=tmp_path / "o.csv", level="1"))
     assert (tmp_path / "o.csv").read_text().split() == [
         "name,block_00,block_01",
         "vol_0,0.0,0.0",
@@ -69,15 +69,15 @@ def test_bad_input(tmp_path):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "o.csv"
     with pytest.raises(HeteroError, match=r"another grid \(4 x 4 x 4 voxels of 3 Å"):
-        occupancy.run(occupancy.Settings(maps, other, out, level="1"))
+        occupancy.run(occupancy.Settings(maps, other, out=out, level="1"))
     with pytest.raises(HeteroError, match="holds no masks"):
-        occupancy.run(occupancy.Settings(maps, tmp_path / "empty", out, level="1"))
+        occupancy.run(occupancy.Settings(maps, tmp_path / "empty", out=out, level="1"))
     with pytest.raises(HeteroError, match=r"has no reference map vol_0\.mrc"):
-        occupancy.run(occupancy.Settings(maps, same, out, reference=tmp_path / "empty"))
+        occupancy.run(occupancy.Settings(maps, same, out=out, reference=str(tmp_path / "empty")))
     with pytest.raises(HeteroError, match="give no --level"):
-        occupancy.run(occupancy.Settings(maps, same, out, level="1", reference=maps))
+        occupancy.run(occupancy.Settings(maps, same, out=out, level="1", reference=str(maps)))
     with pytest.raises(HeteroError, match="'high' is no level"):
-        occupancy.run(occupancy.Settings(maps, same, out, level="high"))
+        occupancy.run(occupancy.Settings(maps, same, out=out, level="high"))
     with pytest.raises(HeteroError, match="has no level for 3 of 3 maps"):
-        occupancy.run(occupancy.Settings(maps, same, out, level="from-table"))
+        occupancy.run(occupancy.Settings(maps, same, out=out, level="from-table"))
     assert not out.exists()

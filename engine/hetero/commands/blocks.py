@@ -1,10 +1,14 @@
 """``hetero blocks``: SIREn's blocks of an ensemble."""
 
 import dataclasses
+import importlib.util
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,9 +17,16 @@ from hetero.commands import POSITIONAL, check_range, info
 from hetero.commands.resolve import resolve_levels
 from hetero.errors import HeteroError
 from hetero.files import check_folder
-from hetero.maps import open_ensemble, write_blocks
+from hetero.maps import Ensemble, open_ensemble, write_blocks
 from hetero.maps.blocks import FOLDER, make_blocks
+from hetero.parts import Parts
 from hetero.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from hetero.siren import EffectRule, Found, Patterns, PublishedRule
+
+_LARGE = 96  # voxels along a side from which blocks are found coarsely
+_COARSE = 64
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,11 @@ class Settings:
         min_kda: Smallest block that the effect rule reports, kDa at 0.81 Da/Å^3.
         alpha: The effect rule drops blocks whose variance noise would reach with more than this probability, in any
             place. (The published rule has no such test; its blocks' probabilities are in blocks.csv all the same.)
+        resamples: Random halves of the maps in which each block is looked for again, for its stability in blocks.csv.
+        coarse: Find blocks in maps resampled to this many voxels along the longest side, then refine their borders at
+            full sampling; 0 finds them at full sampling. Without it 64 where maps have more than 96.
+        workers: Large boxes: local processes that read maps; without it one for each core, where Dask is installed.
+        scheduler: Large boxes: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
         bootstrap: For the published rule: draw its table of cut-offs anew, as published, not take its exact limit.
     """
 
@@ -44,6 +60,10 @@ class Settings:
     filter: bool = False
     min_kda: float = 5.0
     alpha: float = 0.05
+    resamples: int = 10
+    coarse: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
     bootstrap: bool = False
 
 
@@ -53,14 +73,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: no ensemble there, one volume only, mixed boxes, or levels at which nothing changes.
     """
-    from hetero.siren import EffectRule, PublishedRule, binarise, noise_p_values
-
-    check_range("The seed", settings.seed, 0)
-    check_range("Alpha", settings.alpha, 0, 1)
-    check_range("The smallest block (min-kda)", settings.min_kda, 0)
-    if settings.out.resolve() == settings.folder.resolve():
-        raise HeteroError(f"{settings.out} holds the maps; give another folder for the blocks.")
-    check_folder(settings.out, FOLDER)
+    _check(settings)
     started = time.perf_counter()
     ensemble = open_ensemble(settings.folder)
     if len(ensemble) < 2:
@@ -69,26 +82,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     kept = np.ones(len(ensemble), dtype=bool)
     if settings.filter:
         kept = np.abs(levels - levels.mean()) <= 2 * levels.std()
-    chosen = np.flatnonzero(kept)
-    patterns = binarise((ensemble[i] for i in chosen), levels[chosen], progress)
-    if settings.rule == "effect":
-        rule = EffectRule(seed=settings.seed, min_kda=settings.min_kda)
-    else:
-        rule = PublishedRule(seed=settings.seed, bootstrap=settings.bootstrap)
-    columns = rule.infer_blocks(patterns, progress)
-    counted = [ensemble.names.index(name) for name in patterns.volumes]
-    p_noise = noise_p_values(lambda: (ensemble[i] for i in counted), patterns, patterns.masks(columns), progress)
-    candidates = len(columns)
-    if settings.rule == "effect":
-        columns = [c for c, p in zip(columns, p_noise, strict=True) if p <= settings.alpha]
-        p_noise = p_noise[p_noise <= settings.alpha]
-    occupancy = [float(patterns.on[:, c].mean()) for c in columns]
-    blocks = make_blocks(
-        patterns.masks(columns),
-        ensemble.apix,
-        ensemble.origin,
-        columns={"mean_occupancy": occupancy, "p_noise": p_noise},
-    )
+    rule = _rule(settings)
+    found, patterns, parts = _find(settings, ensemble, np.flatnonzero(kept), levels[kept], rule, progress)
+    blocks = make_blocks(found.masks, ensemble.apix, ensemble.origin, columns=found.evidence)
     left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
     config = {
         "verb": "blocks",
@@ -99,18 +95,99 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         "hetero": hetero.__version__,
     }
     write_blocks(settings.out, blocks, config)
+    if parts is not None:
+        parts.remove()
     answer = info.run(info.Settings(settings.out))
     return answer | {
         "left_out": left_out,
-        "noise": candidates - len(columns),
+        "noise": found.noise,
         "volumes": len(patterns.volumes),
+        "found_at": list(patterns.shape),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _check(settings: Settings) -> None:
+    check_range("The seed", settings.seed, 0)
+    check_range("The number of resamplings (resamples)", settings.resamples, 0)
+    check_range("Alpha", settings.alpha, 0, 1)
+    check_range("The smallest block (min-kda)", settings.min_kda, 0)
+    if settings.coarse:
+        check_range("The coarse box", settings.coarse, 16)
+    if settings.workers is not None:
+        check_range("The number of workers", settings.workers, 1)
+    if settings.out.resolve() == settings.folder.resolve():
+        raise HeteroError(f"{settings.out} holds the maps; give another folder for the blocks.")
+    check_folder(settings.out, FOLDER)
+
+
+def _rule(settings: Settings) -> "EffectRule | PublishedRule":
+    from hetero.siren import EffectRule, PublishedRule
+
+    if settings.rule == "effect":
+        return EffectRule(seed=settings.seed, min_kda=settings.min_kda)
+    return PublishedRule(seed=settings.seed, bootstrap=settings.bootstrap)
+
+
+def _find(
+    settings: Settings,
+    ensemble: Ensemble,
+    rows: np.ndarray,
+    levels: np.ndarray,
+    rule: "EffectRule | PublishedRule",
+    progress: Progress,
+) -> "tuple[Found, Patterns, Parts | None]":
+    """Blocks, the patterns in which they were found, and the folder of finished parts to remove."""
+    from hetero import siren
+
+    alpha = settings.alpha if settings.rule == "effect" else None
+    side = max(ensemble.shape)
+    coarse = (_COARSE if side > _LARGE else 0) if settings.coarse is None else settings.coarse
+    if coarse and coarse < side:
+        shape = tuple(max(1, round(n * coarse / side)) for n in ensemble.shape)
+        reader = siren.CoarseReader(ensemble, rows, levels, shape)
+        share = (settings.workers or _every_core(), settings.scheduler)
+        with _parts(settings, reader.about()) as parts:
+            found, patterns = siren.find_blocks_coarsely(
+                reader, parts, rule, alpha, settings.resamples, progress, *share
+            )
+        return found, patterns, parts
+    patterns = siren.binarise((ensemble[i] for i in rows), levels, progress)
+    volumes = (ensemble[ensemble.names.index(name)] for name in patterns.volumes)
+    if side <= _LARGE and settings.scheduler is None:
+        return siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress), patterns, None
+    about = siren.about_maps(ensemble, rows, levels) | {"coarse": 0, "rule": repr(rule)}
+    with _parts(settings, about) as parts:
+        gather = siren.gather_kept(parts, settings.workers or 1, settings.scheduler)
+        found = siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress, gather)
+    return found, patterns, parts
+
+
+@contextmanager
+def _parts(settings: Settings, about: dict[str, Any]) -> Iterator[Parts]:
+    """A folder beside ``out`` for what is finished; bad input leaves none behind that was not there before."""
+    folder = settings.out.parent / f"{settings.out.name}.parts"
+    begun = folder.exists()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    parts = Parts(folder, about | {"verb": "blocks"})
+    try:
+        yield parts
+    except HeteroError:
+        if not begun:
+            parts.remove()
+        raise
+
+
+def _every_core() -> int:
+    return (os.cpu_count() or 1) if importlib.util.find_spec("distributed") else 1
 
 
 def describe(result: dict[str, Any]) -> str:
     """A line a block."""
     lines = [info.describe(result), f"from {result['volumes']} maps in {result['seconds']:.1f} s"]
+    if result["shape"] not in (None, result["found_at"]):
+        box = " x ".join(str(n) for n in result["found_at"][::-1])
+        lines.append(f"found in maps of {box} voxels, borders refined at full sampling")
     if result["noise"]:
         lines.append(f"dropped: {result['noise']} that vary no more than noise does")
     if result["left_out"]:

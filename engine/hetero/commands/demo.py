@@ -50,7 +50,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     found = blocks.run(blocks.Settings(maps, folder / "blocks", seed=settings.seed), progress)
     if not found["n"]:
         raise HeteroError(f"No blocks were found in {settings.volumes} maps of box {settings.box}; ask for more.")
-    table = occupancy.run(occupancy.Settings(maps, folder / "blocks", folder / _TABLE), progress)
+    table = occupancy.run(occupancy.Settings(maps, folder / "blocks", out=folder / _TABLE), progress)
     progress(0, 0, "drawing")
     _draw(folder)
     truth = _compare(maps / "truth", folder / "blocks")

@@ -104,7 +104,7 @@ def open_ensemble(folder: Path | str) -> Ensemble:
     for path in (paths[-1], paths[len(paths) // 2]):  # a cheap look; every volume is checked again when it is read
         _check_grid(path, read_header(path), paths[0], first)
     names = [map_name(path) for path in paths]
-    return Ensemble(folder, tuple(paths), first, _read_table(folder / TABLE).reindex(names))
+    return Ensemble(folder, tuple(paths), first, read_table(folder / TABLE).reindex(names))
 
 
 def write_ensemble(folder: Path | str, volumes: Iterable[Volume], table: pd.DataFrame) -> None:
@@ -124,16 +124,25 @@ def write_ensemble(folder: Path | str, volumes: Iterable[Volume], table: pd.Data
 def update_table(path: Path | str, rows: pd.DataFrame) -> None:
     """Put ``rows`` (indexed by volume name) into the table at ``path``; other columns and rows there are kept."""
     path = Path(path)
-    table = _read_table(path)
+    table = read_table(path)
     table = table.reindex(table.index.union(rows.index, sort=False))
     for column in rows.columns:
-        table.loc[rows.index, column] = rows[column]
+        # As objects: a class 1 beside an empty cell must not become 1.0, nor clash with a class "B".
+        cells = table.get(column, pd.Series(np.nan, table.index)).astype(object)
+        cells[rows.index] = rows[column].astype(object)
+        table[column] = cells
     table = table.loc[natsorted(table.index)]
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index_label="name")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path | str) -> pd.DataFrame:
+    """The table of an ensemble (``ensemble.csv``), indexed by volume name; empty where there is no such file.
+
+    Raises:
+        HeteroError: no column ``name``, a volume named twice, or a level that is not a number.
+    """
+    path = Path(path)
     if not path.is_file():
         return pd.DataFrame(index=pd.Index([], name="name", dtype=str))
     try:

@@ -13,8 +13,8 @@ from hetero.maps import DALTON_PER_A3
 from hetero.progress import Progress, silent
 from hetero.siren.communities import propagate_labels
 from hetero.siren.patterns import Patterns
+from hetero.siren.tiles import TILE, Gather, gather_here
 
-_TILE = 2048
 _ROUNDING = 1e-5  # of a correlation summed in float32: equality with a bound counts as reaching it
 
 
@@ -45,59 +45,40 @@ class EffectRule:
     min_kda: float = 5.0
     seed: int = 0
 
-    def infer_blocks(self, patterns: Patterns, progress: Progress = silent) -> list[np.ndarray]:
+    def infer_blocks(
+        self, patterns: Patterns, progress: Progress = silent, gather: Gather = gather_here
+    ) -> list[np.ndarray]:
         """Blocks as arrays of column numbers of ``patterns``, largest first.
 
         Memory: ``on`` as float32 and, while it is made, twice as float64; one tile of ``2048 x 2048``; the edges
-        (16 bytes each).
+        (8 bytes each, and some 40 while they are grouped).
+
+        Args:
+            gather: collects the linked pairs from the tiles of :class:`EffectQuery`.
         """
-        z = standardise(patterns.on)
-        edges = self.edges(z, patterns.totals, patterns.positions, progress)
+        query = EffectQuery.of(self, patterns)
+        edges = gather(query, progress)
         progress(0, 0, "grouping voxels")
-        labels = propagate_labels(edges, z.shape[1], np.random.default_rng(self.seed))
-        sizes = np.bincount(labels)
-        seeds = [np.flatnonzero(labels == k) for k in np.flatnonzero(sizes >= self.min_seeds)]
-        signatures = self._merge([_signature(z, s) for s in seeds], seeds, z)
-        tests = z.shape[1] * max(len(signatures), 1)
-        bound = np.maximum(self.expand, chance_phi(len(z), self.alpha / tests)[patterns.totals])
-        blocks = [np.flatnonzero(z.T @ s / len(z) >= bound) for s in signatures]
+        signatures = self.signatures(query.z, self.seeds(edges, query.z.shape[1]))
+        tests = len(patterns.voxels) * max(len(signatures), 1)
+        blocks = self.members(query.z, patterns.totals, signatures, tests)
         smallest = max(self.min_seeds, 1000 * self.min_kda / (DALTON_PER_A3 * np.prod(patterns.apix)))
         return sorted((b for b in blocks if len(b) >= smallest), key=len, reverse=True)
 
-    def edges(
-        self, z: np.ndarray, totals: np.ndarray, positions: np.ndarray, progress: Progress = silent
-    ) -> np.ndarray:
-        """``(e, 2)`` linked pairs of columns of ``z`` ``(n, m)``, standardised.
+    def seeds(self, edges: np.ndarray, n_nodes: int) -> list[np.ndarray]:
+        """Communities of at least ``min_seeds`` of the ``n_nodes`` columns, from the linked pairs ``(e, 2)``."""
+        labels = propagate_labels(edges, n_nodes, np.random.default_rng(self.seed))
+        order = np.argsort(labels, kind="stable")
+        communities = np.split(order, np.cumsum(np.bincount(labels))[:-1])
+        return [c for c in communities if len(c) >= self.min_seeds]
 
-        Args:
-            totals: ``(m,)`` number of volumes in which each voxel is occupied.
-            positions: ``(m, 3)`` Å.
+    def signatures(self, z: np.ndarray, seeds: list[np.ndarray]) -> list[np.ndarray]:
+        """``(n,)`` mean standardised pattern of each block's seeds, itself standardised.
+
+        Seeds whose signatures correlate more than ``merge`` are taken together, the most alike first.
         """
-        n, m = z.shape
-        floor = chance_phi(n, self.alpha / max(m * (m - 1) // 2, 1))[totals]
-        least = max(self.phi_near, float(floor.min())) - _ROUNDING
-        found = []
-        tiles = range(0, m, _TILE)
-        for number, i in enumerate(tiles):
-            progress(number, len(tiles), "correlating voxels")
-            for j in range(i, m, _TILE):
-                phi = z[:, i : i + _TILE].T @ z[:, j : j + _TILE] / n
-                a, b = np.nonzero(phi >= least)
-                if i == j:
-                    upper = a < b
-                    a, b = a[upper], b[upper]
-                value, a, b = phi[a, b], i + a, j + b
-                needed = self.phi_at(np.linalg.norm(positions[a] - positions[b], axis=1))
-                linked = value >= np.maximum(needed, np.maximum(floor[a], floor[b])) - _ROUNDING
-                found.append(np.stack([a[linked], b[linked]], axis=1))
-        return np.concatenate(found)
-
-    def phi_at(self, distance: np.ndarray) -> np.ndarray:
-        """Correlation that links two voxels ``distance`` Å apart."""
-        return np.interp(distance, [self.near, self.far], [self.phi_near, self.phi_far])
-
-    def _merge(self, signatures: list[np.ndarray], seeds: list[np.ndarray], z: np.ndarray) -> list[np.ndarray]:
-        """Signatures of the seeds' union where they correlate more than ``merge``."""
+        seeds = list(seeds)
+        signatures = [signature(z, s) for s in seeds]
         while len(signatures) > 1:
             phi = np.corrcoef(signatures)
             np.fill_diagonal(phi, -1)
@@ -105,9 +86,72 @@ class EffectRule:
             if phi[i, j] <= self.merge:
                 break
             seeds[i] = np.r_[seeds[i], seeds[j]]
-            signatures[i] = _signature(z, seeds[i])
+            signatures[i] = signature(z, seeds[i])
             del seeds[j], signatures[j]
         return signatures
+
+    def members(self, z: np.ndarray, totals: np.ndarray, signatures: list[np.ndarray], tests: int) -> list[np.ndarray]:
+        """Columns of ``z`` that belong to each signature: their correlation with it passes the bound.
+
+        Args:
+            z: ``(n, m)``, standardised.
+            totals: ``(m,)`` number of volumes in which each voxel is occupied.
+            tests: number of correlations that are judged in all, for Bonferroni.
+        """
+        bound = np.maximum(self.expand, chance_phi(len(z), self.alpha / tests)[totals])
+        return [np.flatnonzero(z.T @ s / len(z) >= bound) for s in signatures]
+
+    def phi_at(self, distance: np.ndarray) -> np.ndarray:
+        """Correlation that links two voxels ``distance`` Å apart."""
+        return np.interp(distance, [self.near, self.far], [self.phi_near, self.phi_far])
+
+
+@dataclass(frozen=True, eq=False)
+class EffectQuery:
+    """Linked pairs of voxels, a row of tiles at a time: ``query(i)`` for i = 0 ... ``tiles - 1``.
+
+    Attributes:
+        rule: the thresholds.
+        z: ``(n, m)`` float32 standardised patterns.
+        floor: ``(m,)`` correlation that chance alone may give a voxel.
+        positions: ``(m, 3)`` Å.
+    """
+
+    rule: EffectRule
+    z: np.ndarray
+    floor: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, rule: EffectRule, patterns: Patterns) -> "EffectQuery":
+        """All pairs of the patterns' voxels."""
+        n, m = patterns.on.shape
+        floor = chance_phi(n, rule.alpha / max(m * (m - 1) // 2, 1))[patterns.totals]
+        return cls(rule, standardise(patterns.on), floor, patterns.positions)
+
+    @property
+    def tiles(self) -> int:
+        """Number of rows of tiles."""
+        return -(-self.z.shape[1] // TILE)
+
+    def __call__(self, row: int) -> np.ndarray:
+        """``(e, 2)`` int32: linked pairs of columns, the first in tile ``row``, the second after the first."""
+        n, m = self.z.shape
+        least = max(self.rule.phi_near, float(self.floor.min())) - _ROUNDING
+        i = row * TILE
+        left = self.z[:, i : i + TILE].T
+        found = []
+        for j in range(i, m, TILE):
+            phi = left @ self.z[:, j : j + TILE] / n
+            a, b = np.nonzero(phi >= least)
+            if i == j:
+                upper = a < b
+                a, b = a[upper], b[upper]
+            value, a, b = phi[a, b], i + a, j + b
+            needed = self.rule.phi_at(np.linalg.norm(self.positions[a] - self.positions[b], axis=1))
+            linked = value >= np.maximum(needed, np.maximum(self.floor[a], self.floor[b])) - _ROUNDING
+            found.append(np.stack([a[linked], b[linked]], axis=1).astype(np.int32))
+        return np.concatenate(found)
 
 
 def standardise(on: np.ndarray) -> np.ndarray:
@@ -116,9 +160,21 @@ def standardise(on: np.ndarray) -> np.ndarray:
     return ((on - mean) / np.sqrt(mean * (1 - mean))).astype(np.float32)
 
 
-def _signature(z: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def signature(z: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """``(n,)`` mean of some columns of ``z`` ``(n, m)``, of mean 0 and s.d. 1."""
     mean = z[:, columns].mean(axis=1)
     return (mean - mean.mean()) / mean.std()
+
+
+def mean_phi(on: np.ndarray, columns: np.ndarray) -> float:
+    """Effect size of a block: the mean correlation of its voxels' patterns with their mean standardised pattern.
+
+    Args:
+        on: ``(n, m)`` 0/1 patterns.
+        columns: the block's.
+    """
+    z = standardise(on[:, columns])
+    return float((z.T @ signature(z, np.arange(len(columns)))).mean() / len(z))
 
 
 def chance_phi(n: int, probability: float) -> np.ndarray:

@@ -5,7 +5,7 @@ alone. The noise's spatial correlation is measured there, and says how much the 
 size and shape would vary from map to map if it were noise. A block's own variance is held against that.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.fft import irfftn, rfftn
@@ -23,7 +23,7 @@ _NEAR = 4.0  # voxels; the noise's strength is averaged over about this distance
 
 
 def noise_p_values(
-    volumes: Callable[[], Iterable[Volume]], patterns: Patterns, masks: np.ndarray, progress: Progress = silent
+    volumes: Iterable[Volume], patterns: Patterns, masks: np.ndarray, progress: Progress = silent
 ) -> np.ndarray:
     """Probability that correlated noise gives a region anywhere that varies as much as each block does.
 
@@ -33,7 +33,7 @@ def noise_p_values(
     of the box's faces has p = 1: filters leave stronger noise there, and how strong cannot be measured.
 
     Args:
-        volumes: gives the n maps of ``patterns`` anew at each call, one at a time.
+        volumes: the n maps of ``patterns``, one at a time.
         masks: ``(K, z, y, x)`` bool.
 
     Returns:
@@ -44,18 +44,15 @@ def noise_p_values(
     fixed = solvent | core
     if len(masks) == 0 or not fixed.any():
         return np.zeros(len(masks))
-    mean = np.zeros(patterns.shape)
-    for volume in volumes():
-        mean += volume.data
-    mean /= n
+    without_scale = _Residual(patterns.mean, fixed)
     noise = [_Correlation(solvent), _Correlation(core)]
     squares = np.zeros(patterns.shape)
     chosen = set(np.linspace(0, n - 1, min(n, _NOISE_MAPS)).astype(int).tolist())
     density = np.empty((n, len(masks)))
     inside = [np.flatnonzero(mask) for mask in masks]
-    for i, volume in enumerate(volumes()):
+    for i, volume in enumerate(volumes):
         progress(i, n, "weighing blocks against noise")
-        residual = _without_scale(volume.data, mean, fixed)
+        residual = without_scale(volume.data)
         squares += residual**2
         density[i] = [residual.ravel()[voxels].mean() for voxels in inside]
         if i in chosen:
@@ -75,12 +72,20 @@ def _share_at_faces(masks: np.ndarray) -> np.ndarray:
     return 1 - inner.sum(axis=(1, 2, 3)) / masks.sum(axis=(1, 2, 3))
 
 
-def _without_scale(data: np.ndarray, mean: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """The map less the mean map, scaled and shifted to fit it where nothing comes and goes."""
-    values, reference = data[fixed].astype(float), mean[fixed]
-    spread = reference - reference.mean()
-    gain = float(values @ spread) / max(float(spread @ spread), np.finfo(float).tiny)
-    return data - (values.mean() + gain * (mean - reference.mean()))
+class _Residual:
+    """A map less the mean map, scaled and shifted to fit it where nothing comes and goes."""
+
+    def __init__(self, mean: np.ndarray, fixed: np.ndarray):
+        self._mean, self._weight, self._count = mean, fixed.astype(np.float32), np.count_nonzero(fixed)
+        self._reference = mean[fixed].mean(dtype=np.float64)
+        self._spread = np.where(fixed, mean - self._reference, 0).astype(np.float32)
+        self._norm = max(float(np.sum(self._spread**2, dtype=np.float64)), np.finfo(float).tiny)
+
+    def __call__(self, data: np.ndarray) -> np.ndarray:
+        """``(z, y, x)`` float32."""
+        gain = np.sum(data * self._spread, dtype=np.float64) / self._norm
+        level = np.sum(data * self._weight, dtype=np.float64) / self._count
+        return data - (np.float32(gain) * self._mean + np.float32(level - gain * self._reference))
 
 
 def _local_strength(variance: np.ndarray, fixed: np.ndarray, masks: np.ndarray) -> np.ndarray:

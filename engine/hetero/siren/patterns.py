@@ -19,6 +19,7 @@ class Patterns:
         voxels: ``(m,)`` index of each voxel in the flattened ``(z, y, x)`` grid, rising.
         apix: ``(3,)`` Å per voxel, z, y, x.
         counts: ``(z, y, x)`` in how many volumes each voxel of the whole grid is occupied.
+        mean: ``(z, y, x)`` float32 mean of the volumes.
         volumes: names of the n volumes.
         empty: names of volumes left out because no voxel of theirs is occupied.
     """
@@ -26,6 +27,7 @@ class Patterns:
     on: np.ndarray
     voxels: np.ndarray
     counts: np.ndarray
+    mean: np.ndarray
     apix: np.ndarray
     volumes: tuple[str, ...]
     empty: tuple[str, ...] = ()
@@ -65,16 +67,17 @@ def binarise(volumes: Iterable[Volume], levels: np.ndarray, progress: Progress =
         HeteroError: fewer than two volumes have an occupied voxel, or no voxel changes between them.
     """
     levels = np.asarray(levels, dtype=float)
-    packed, names, empty, counts, grid = [], [], [], None, None
+    packed, names, empty, grid = [], [], [], None
     for i, volume in enumerate(volumes):
         progress(i, len(levels), "binarising maps")
         on = (volume.data >= levels[i]).ravel()
-        grid = volume if grid is None else grid
-        counts = np.zeros(on.size, dtype=np.int32) if counts is None else counts
+        if grid is None:
+            grid, counts, total = volume, np.zeros(on.size, dtype=np.int32), np.zeros(volume.shape)
         if not on.any():
             empty.append(volume.name)
             continue
         counts += on
+        total += volume.data
         packed.append(np.packbits(on))
         names.append(volume.name)
     if len(names) < 2:
@@ -89,4 +92,5 @@ def binarise(volumes: Iterable[Volume], levels: np.ndarray, progress: Progress =
     on = np.empty((len(names), voxels.size), dtype=np.uint8)
     for row, bits in zip(on, packed, strict=True):
         row[:] = np.unpackbits(bits, count=counts.size)[voxels]
-    return Patterns(on, voxels, counts.reshape(grid.shape), grid.apix, tuple(names), tuple(empty))
+    mean = (total / len(names)).astype(np.float32)
+    return Patterns(on, voxels, counts.reshape(grid.shape), mean, grid.apix, tuple(names), tuple(empty))

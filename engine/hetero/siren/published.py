@@ -7,14 +7,13 @@ no effect at 1,000 resamplings: the cut-off is the largest draw.)
 
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from scipy.stats import binom
 
 from hetero.progress import Progress, silent
 from hetero.siren.patterns import Patterns
+from hetero.siren.tiles import TILE, Gather, gather_here
 
-_TILE = 2048
 _DRAWS = 1000
 
 
@@ -37,21 +36,33 @@ class PublishedRule:
     expand: float = 0.25
     seed: int = 0
 
-    def infer_blocks(self, patterns: Patterns, progress: Progress = silent) -> list[np.ndarray]:
-        """Blocks as arrays of column numbers of ``patterns``, largest first."""
-        rng = np.random.default_rng(self.seed)
-        sample = np.sort(rng.permutation(patterns.on.shape[1])[: patterns.on.shape[1] // self.subsample])
-        totals, both_on, both_off = self.cutoffs(patterns, rng, progress)
-        edges = find_edges(patterns, sample, totals, both_on, both_off, progress)
-        graph = nx.Graph()
-        graph.add_edges_from(edges.tolist())
-        communities = nx.algorithms.community.label_propagation_communities(graph)
-        seeds = [np.array(sorted(c)) for c in communities if len(c) >= self.min_seeds]
+    def infer_blocks(
+        self, patterns: Patterns, progress: Progress = silent, gather: Gather = gather_here
+    ) -> list[np.ndarray]:
+        """Blocks as arrays of column numbers of ``patterns``, largest first.
+
+        Args:
+            gather: collects the linked pairs from the tiles of :class:`PublishedQuery`.
+        """
+        query = PublishedQuery.of(self, patterns, progress)
+        seeds = self.seeds(gather(query, progress))
         blocks = []
         for number, block in enumerate(seeds):
             progress(number, len(seeds), "expanding blocks")
-            blocks.append(np.union1d(block, self._expand(patterns, block, totals, both_on, both_off)))
+            blocks.append(np.union1d(block, self._expand(patterns, block, query.rows, query.both_on, query.both_off)))
         return sorted(blocks, key=len, reverse=True)
+
+    def seeds(self, edges: np.ndarray) -> list[np.ndarray]:
+        """Communities of at least ``min_seeds`` columns, from the linked pairs ``(e, 2)``.
+
+        The order of the pairs counts: it numbers the labels, and the largest label wins a tie.
+        """
+        import networkx as nx
+
+        graph = nx.Graph()
+        graph.add_edges_from(edges.tolist())
+        communities = nx.algorithms.community.label_propagation_communities(graph)
+        return [np.array(sorted(c)) for c in communities if len(c) >= self.min_seeds]
 
     def cutoffs(self, patterns: Patterns, rng: np.random.Generator, progress: Progress = silent):
         """Each voxel's row in the table ``(m,)``, and its ``(U, U)`` cut-offs of "both on" and "both off" counts."""
@@ -80,25 +91,54 @@ def locality_factor(distance: np.ndarray) -> np.ndarray:
     return np.where(distance < 40, np.maximum(1.25, 0.02 * distance + 0.95), 1.75)
 
 
-def find_edges(patterns: Patterns, sample, totals, both_on, both_off, progress: Progress = silent) -> np.ndarray:
-    """``(e, 2)`` linked pairs among the columns ``sample``, by tiles of matrix products."""
-    positions = patterns.positions
-    found = []
-    tiles = range(0, len(sample), _TILE)
-    for number, i in enumerate(tiles):
-        progress(number, len(tiles), "querying pairs of voxels")
-        rows = sample[i : i + _TILE]
-        for j in range(i, len(sample), _TILE):
-            columns = sample[j : j + _TILE]
-            together, apart = _co_occurrence(patterns, rows, columns)
-            cut = both_on[totals[rows][:, None], totals[columns]]
+@dataclass(frozen=True, eq=False)
+class PublishedQuery:
+    """Linked pairs among the sampled voxels, a row of tiles at a time: ``query(i)`` for i = 0 ... ``tiles - 1``.
+
+    Attributes:
+        patterns: of all voxels.
+        sample: ``(s,)`` columns of ``patterns`` that are queried, rising.
+        rows: ``(m,)`` row of each column in the tables.
+        both_on: ``(U, U)`` cut-offs of the number of volumes with both voxels occupied.
+        both_off: ``(U, U)`` the same for both empty.
+    """
+
+    patterns: Patterns
+    sample: np.ndarray
+    rows: np.ndarray
+    both_on: np.ndarray
+    both_off: np.ndarray
+
+    @classmethod
+    def of(cls, rule: PublishedRule, patterns: Patterns, progress: Progress = silent) -> "PublishedQuery":
+        """A random half (or other part) of the patterns' voxels, and the tables, both from the rule's seed."""
+        rng = np.random.default_rng(rule.seed)
+        m = patterns.on.shape[1]
+        sample = np.sort(rng.permutation(m)[: m // rule.subsample])
+        return cls(patterns, sample, *rule.cutoffs(patterns, rng, progress))
+
+    @property
+    def tiles(self) -> int:
+        """Number of rows of tiles."""
+        return -(-len(self.sample) // TILE)
+
+    def __call__(self, row: int) -> np.ndarray:
+        """``(e, 2)`` int32: linked pairs of columns, the first in tile ``row`` of the sample, the second after it."""
+        positions = self.patterns.positions
+        first = self.sample[row * TILE : (row + 1) * TILE]
+        found = []
+        for j in range(row * TILE, len(self.sample), TILE):
+            second = self.sample[j : j + TILE]
+            together, apart = _co_occurrence(self.patterns, first, second)
+            cut = self.both_on[self.rows[first][:, None], self.rows[second]]
+            cut_off = self.both_off[self.rows[first][:, None], self.rows[second]]
             # 1.25 is the least factor: most pairs end here, before any distance is computed.
-            likely = (together > 1.25 * cut) & (apart > both_off[totals[rows][:, None], totals[columns]])
-            a, b = np.nonzero(likely & (rows[:, None] < columns))
-            factor = locality_factor(np.linalg.norm(positions[rows[a]] - positions[columns[b]], axis=1))
+            likely = (together > 1.25 * cut) & (apart > cut_off)
+            a, b = np.nonzero(likely & (first[:, None] < second))
+            factor = locality_factor(np.linalg.norm(positions[first[a]] - positions[second[b]], axis=1))
             linked = together[a, b] > factor * cut[a, b]
-            found.append(np.stack([rows[a[linked]], columns[b[linked]]], axis=1))
-    return np.concatenate(found) if found else np.zeros((0, 2), dtype=int)
+            found.append(np.stack([first[a[linked]], second[b[linked]]], axis=1).astype(np.int32))
+        return np.concatenate(found)
 
 
 def _co_occurrence(patterns: Patterns, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

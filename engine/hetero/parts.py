@@ -1,0 +1,83 @@
+"""Finished parts of a long computation, kept on disk so that a restart does only what is missing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hetero.errors import HeteroError
+from hetero.files import atomic_path
+
+_JOB = "job.json"
+
+
+class Parts:
+    """A folder of ``job.json`` (what is computed) and ``part_000000.npy`` ..., each of them whole.
+
+    Args:
+        folder: made where it is not there.
+        job: plain JSON values that tell one computation from another.
+
+    Raises:
+        HeteroError: the folder holds something else, or parts of another computation; names the first difference.
+    """
+
+    def __init__(self, folder: Path | str, job: dict[str, Any]):
+        self.folder = Path(folder)
+        job = json.loads(json.dumps(job, default=str))
+        if self.folder.exists():
+            self._check(job)
+            for leftover in self.folder.glob(".partial-*"):  # of a process that was killed while it wrote
+                leftover.unlink()
+            return
+        self.folder.mkdir()
+        with atomic_path(self.folder / _JOB) as temporary:
+            temporary.write_text(json.dumps(job, indent=1) + "\n")
+
+    def __contains__(self, number: int) -> bool:
+        return self._path(number).is_file()
+
+    def save(self, number: int, values: np.ndarray) -> None:
+        """Keep part ``number``; it is there as a whole or not at all, also after a power cut."""
+        with atomic_path(self._path(number)) as temporary, open(temporary, "wb") as file:
+            np.save(file, values, allow_pickle=False)
+
+    def load(self, number: int) -> np.ndarray:
+        """Part ``number``.
+
+        Raises:
+            HeteroError: it is not there or damaged.
+        """
+        try:
+            return np.load(self._path(number), allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise HeteroError(f"{self._path(number)} is damaged; delete it and run again.") from error
+
+    def remove(self) -> None:
+        """Delete the folder: everything in it has found its place."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"part_{number:06d}.npy"
+
+    def _check(self, job: dict[str, Any]) -> None:
+        try:
+            begun = json.loads((self.folder / _JOB).read_text())
+        except FileNotFoundError:
+            strangers = [p.name for p in self.folder.iterdir() if not p.name.startswith(".partial-")]
+            if strangers or not self.folder.is_dir():
+                raise HeteroError(
+                    f"{self.folder} holds no unfinished work of ours ({strangers[0]} is in it); it was kept."
+                ) from None
+            (self.folder / _JOB).write_text(json.dumps(job, indent=1) + "\n")
+            return
+        except (OSError, ValueError) as error:
+            raise HeteroError(f"{self.folder / _JOB} cannot be read; delete {self.folder} to begin anew.") from error
+        for key in sorted(begun.keys() | job.keys()):
+            if begun.get(key) != job.get(key):
+                raise HeteroError(
+                    f"{self.folder} holds unfinished work with another {key} ({begun.get(key)}, now {job.get(key)}); "
+                    "go on with that, or delete the folder to begin anew."
+                )

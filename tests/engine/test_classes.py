@@ -1,0 +1,174 @@
+"""Classes: known groups, the tree's cuts, joins by name, and what a user sees."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.cluster.hierarchy import cut_tree, linkage
+
+from hetero.cli import BAD_INPUT, DONE, main
+from hetero.errors import HeteroError
+from hetero.occupancy.classes import sort_into_classes
+from hetero.pickles import write_pickle
+
+STATES = np.array([[0.9, 0.9, 0.1, 0.8], [0.1, 0.9, 0.9, 0.8], [0.9, 0.1, 0.1, 0.1]])
+
+
+def states(rng, sizes=(60, 30, 10), sd=0.05):
+    """Volumes of three states, shuffled, and the state (1, the largest, to 3) of each."""
+    truth = rng.permutation(np.repeat([1, 2, 3], sizes))
+    return np.clip(STATES[truth - 1] + sd * rng.standard_normal((len(truth), 4)), 0, 1), truth
+
+
+def test_known_states_are_found_with_and_without_their_number():
+    values, truth = states(np.random.default_rng(0))
+    for arguments in ({}, {"count": 3}, {"height": 3.0}):
+        classes = sort_into_classes(values, **arguments)
+        np.testing.assert_array_equal(classes.labels, truth)
+
+
+def test_cuts_are_scipys_and_the_height_lies_between_merges():
+    values, _ = states(np.random.default_rng(1), sd=0.2)
+    tree = linkage(values, "ward")
+    for count in (1, 2, 5, 100):
+        classes = sort_into_classes(values, count)
+        assert classes.labels.max() == count and sorted(np.unique(classes.labels)) == list(range(1, count + 1))
+        plain = cut_tree(tree, count).ravel()
+        assert len(np.unique(np.stack([plain, classes.labels]), axis=1).T) == count  # the same sets
+        again = sort_into_classes(values, height=classes.height)
+        np.testing.assert_array_equal(again.labels, classes.labels)
+    sizes = np.bincount(sort_into_classes(values, 5).labels)[1:]
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_representatives_are_real_and_nearest_to_the_median():
+    values, truth = states(np.random.default_rng(2))
+    classes = sort_into_classes(values, 3)
+    for label, row in enumerate(classes.representatives, start=1):
+        members = np.flatnonzero(truth == label)
+        distance = np.linalg.norm(values[members] - np.median(values[members], axis=0), axis=1)
+        assert row == members[distance.argmin()]
+
+
+def test_what_cannot_be_sorted():
+    values = np.array([[0.0], [0.0], [1.0], [1.0]])
+    assert sort_into_classes(values, 2).labels.tolist() in ([1, 1, 2, 2], [2, 2, 1, 1])
+    with pytest.raises(HeteroError, match="equal rows leave 2 at most"):
+        sort_into_classes(values, 3)
+    with pytest.raises(HeteroError, match="5 classes of 4 volumes"):
+        sort_into_classes(values, 5)
+    with pytest.raises(HeteroError, match="1 rows were given"):
+        sort_into_classes(values[:1])
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """100 volumes numbered from 001, an ensemble.csv in another order, particles in a third."""
+    rng = np.random.default_rng(3)
+    values, truth = states(rng)
+    names = [f"vol_{i:03d}" for i in range(1, 101)]
+    table = pd.DataFrame(values, pd.Index(names, name="name"), [f"block_{k:02d}" for k in range(4)])
+    table.to_csv(tmp_path / "o.csv")
+    (tmp_path / "maps").mkdir()
+    ensemble = pd.DataFrame({"level": np.arange(100) / 7, "n_particles": np.arange(1, 101)}, table.index)
+    ensemble.sample(frac=1, random_state=0).to_csv(tmp_path / "maps" / "ensemble.csv")
+    volume = rng.integers(0, 100, 5000)
+    particles = pd.DataFrame({"particle": rng.permutation(9000)[:5000], "name": np.array(names)[volume]})
+    particles.to_csv(tmp_path / "particles.csv", index=False)
+    np.save(tmp_path / "labels.npy", volume)
+    write_pickle(tmp_path / "labels.pkl", volume)
+    gap = table.drop("vol_050")
+    gap.to_csv(tmp_path / "gap.csv")
+    hole = table.copy()
+    hole.loc["vol_007", "block_02"] = np.nan
+    hole.to_csv(tmp_path / "hole.csv")
+    (tmp_path / "particles_o.csv").write_text("particle,block_00\n0,0.5\n1,0.25\n")
+    (tmp_path / "stranger.csv").write_text("particle,name\n0,vol_001\n1,vol_999\n")
+    (tmp_path / "unnumbered.csv").write_text("index,name\n0,vol_001\n")
+    np.save(tmp_path / "floats.npy", np.array([0.5, 1.5]))
+    monkeypatch.chdir(tmp_path)
+    return pd.Series(truth, names), particles, volume
+
+
+def test_a_user_sorts_volumes(desk, capsys):
+    truth = desk[0]
+    assert main(["classes", "o.csv", "--out", "c.csv", "--ensemble", "maps"]) == DONE
+    out = capsys.readouterr().out
+    assert "100 volumes in 3 classes" in out and "blocks at 0.5 or more: block_00, block_01, block_03" in out
+    classes = pd.read_csv("c.csv", index_col="name")
+    assert (classes["class"] == truth).all() and classes["representative"].sum() == 3
+    # The heat map's rows: each class in one stretch.
+    assert (np.diff(classes.sort_values("order")["class"]) != 0).sum() == 2
+    matrix = pd.read_csv("c_matrix.csv", index_col="name")
+    assert list(matrix.index) == list(classes.sort_values("order").index)
+    table = pd.read_csv("o.csv", index_col="name")
+    pd.testing.assert_frame_equal(matrix.loc[table.index, table.columns], table)
+    # By name, whatever the order of ensemble.csv was; the other columns are kept.
+    ensemble = pd.read_csv("maps/ensemble.csv", index_col="name")
+    assert (ensemble["class"] == truth[ensemble.index]).all() and ensemble["class"].dtype == np.int64
+    assert ensemble.loc["vol_003", "n_particles"] == 3 and ensemble.loc["vol_003", "level"] == pytest.approx(2 / 7)
+    particles = (np.arange(1, 101) * (truth.to_numpy() == 1)).sum()
+    assert f"class 1: 60 volumes, {particles:,} particles" in out
+
+
+@pytest.mark.parametrize("labels", ["particles.csv", "labels.npy", "labels.pkl"])
+def test_particles_take_the_class_of_their_volume(desk, labels):
+    truth, particles, volume = desk
+    assert main(["classes", "o.csv", "--number", "3", "--labels", labels, "--out", "c.csv", "--quiet"]) == DONE
+    found = pd.read_csv("c_particles.csv", index_col="particle")["class"]
+    if labels == "particles.csv":
+        expected = pd.Series(truth[particles["name"]].to_numpy(), particles["particle"])
+        assert (found.loc[expected.index] == expected).all() and len(found) == 5000
+    else:  # cluster k of cryoDRGN is its volume number k + 1: these volumes are counted from 001
+        np.testing.assert_array_equal(found, truth.to_numpy()[volume])
+
+
+def test_particles_take_the_class_of_the_nearest_volume(desk, tmp_path, write_cryodrgn):
+    """Particles lie at three corners of latent space; a volume of each class lies there too."""
+    from hetero.commands.open_run import open_run
+
+    truth = desk[0]
+    model = open_run(write_cryodrgn(n=300))
+    corners = 4 * np.eye(3, 2)
+    ensemble = pd.read_csv("maps/ensemble.csv", index_col="name")
+    ensemble[["z1", "z2"]] = corners[truth[ensemble.index] - 1]  # rows in another order than the table's
+    ensemble.to_csv("maps/ensemble.csv")
+    assert main(["classes", "o.csv", "--out", "c.csv", "--ensemble", "maps", "--run", "run", "--quiet"]) == DONE
+    found = pd.read_csv("c_particles.csv", index_col="particle")["class"]
+    assert (found[model.particle_index] == np.arange(300) % 3 + 1).all()
+
+
+def test_mavens_numbers_are_stretched(shared, tmp_path):
+    from hetero.commands import classes, occupancy
+
+    data = shared / "data" / "ensembles" / "maven"
+    out = tmp_path / "o.csv"
+    occupancy.run(
+        occupancy.Settings(data / "00_aligned", data / "02_masks", out=out, reference=str(data / "01_PDB_mrc"))
+    )
+    answer = classes.run(classes.Settings(out, tmp_path / "c.csv", number=3, stretch=True))
+    assert sum(row["volumes"] for row in answer["classes"]) == 10
+    assert (tmp_path / "c.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["particles_o.csv"], "has a row for each particle; classes are made of volumes"),
+        (["hole.csv"], "has no number for block_02 of vol_007"),
+        (["o.csv", "--number", "3", "--height", "1"], "Both a number of classes and a height"),
+        (["o.csv", "--number", "0"], "0 classes of 100 volumes were asked for"),
+        (["o.csv", "--height", "-1"], "The height is -1; 0 or more was expected"),
+        (["o.csv", "--labels", "stranger.csv"], "(vol_999 is one)"),
+        (["o.csv", "--labels", "unnumbered.csv"], "has the columns index, name; particle and name were expected"),
+        (["gap.csv", "--labels", "labels.npy"], "labels of 100 clusters, and the 99 volumes are numbered 1 to 100"),
+        (["o.csv", "--labels", "floats.npy"], "holds no list of labels"),
+        (["o.csv", "--ensemble", "o.csv"], "o.csv is not a folder"),
+        (["o.csv", "--run", "run"], "--run needs --ensemble"),
+    ],
+)
+def test_bad_input_is_one_sentence(desk, tmp_path, capsys, arguments, words):
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["classes", *arguments, "--out", "c.csv"]) == BAD_INPUT
+    err = capsys.readouterr().err
+    assert words in err and len(err.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
