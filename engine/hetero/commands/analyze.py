@@ -11,6 +11,7 @@ import pandas as pd
 
 import hetero
 from hetero.commands import POSITIONAL, check_range
+from hetero.commands.analyze_page import SurfaceSeries, write_page, write_planes
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
@@ -21,7 +22,6 @@ from hetero.progress import Progress, silent
 
 MARK = "analysis.json"
 FOLDER = FolderKind(MARK, (MARK, "report.html", "labels.csv", "ensemble", "pc[0-9]*", "*.png"))
-_MANY = 100  # maps that one picture holds
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Settings:
         components: Components that maps are made along, from the 5th to the 95th percentile of the particles.
         per_component: Maps along each.
         skip_umap: Leave the UMAP out; it takes about a minute for 100,000 particles.
+        particles: The particle file that the run was trained on: the latents are tested for knowing pose and CTF.
+        poses: cryoDRGN's poses.pkl, where the particle file has none.
+        ctf: cryoDRGN's ctf.pkl, where the particle file has none.
+        against: A second run of the same particles (or of the other half of them), to compare.
         seed: For clusters, mixture and UMAP.
         epoch: Which epoch, where the run keeps several, as its file names count; without it the newest.
         apix: Å per voxel at the run's own box, for a run that does not say.
@@ -56,6 +60,10 @@ class Settings:
     components: int = 2
     per_component: int = 10
     skip_umap: bool = False
+    particles: Path | None = None
+    poses: Path | None = None
+    ctf: Path | None = None
+    against: Path | None = None
     seed: int = 0
     epoch: int | None = None
     apix: float | None = None
@@ -67,13 +75,16 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Write the analysis; ``{out, report, ensemble, labels, n, zdim, shares, sizes, mixture_sizes, notes}``.
+    """Write the analysis; ``{out, report, ensemble, labels, n, zdim, shares, sizes, mixture_sizes, trust,
+    notes}``.
 
-    ``shares`` are the components' shares of the variance, ``sizes`` the clusters' numbers of particles.
+    ``shares`` are the components' shares of the variance, ``sizes`` the clusters' numbers of particles; ``trust`` has
+    ``sentences`` and ``warnings`` for people, and the numbers behind them.
 
     Raises:
-        HeteroError: no run, a homogeneous one, or more clusters than particles.
+        HeteroError: no run, a homogeneous one, more clusters than particles, or another's particle file.
     """
+    from hetero.commands.analyze_trust import gather, judge
     from hetero.latent.clusters import k_means, mixture_labels
     from hetero.latent.paths import component_path
     from hetero.latent.pca import principal_components
@@ -85,12 +96,14 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         raise HeteroError(f"{settings.run} has latents of {len(model)} particles; there is nothing to analyse.")
     view = View(settings.box, settings.low_pass, settings.flip, settings.invert, settings.crop)
     view.check(model.box, model.apix)
+    evidence = gather(model, settings.particles, settings.poses, settings.ctf, settings.against, settings.apix)
     progress(0, 1, "finding components and clusters")
     components = principal_components(model.latents)
     scores = components.scores(model.latents)
     clusters = k_means(model.latents, settings.k, settings.seed)
     mixture = mixture_labels(model.latents, settings.mixture, settings.seed)
     embedding = _embedding(settings, model, progress)
+    trust = judge(evidence, model, clusters.nearest, mixture, settings.seed, progress)
     with atomic_folder(settings.out, FOLDER) as folder:
         labels = _labels(model, scores, embedding, clusters.labels, mixture)
         labels.to_csv(folder / "labels.csv", index=False, float_format="%.6g")
@@ -113,10 +126,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             "shares": components.shares.tolist(),
             "sizes": clusters.sizes.tolist(),
             "mixture_sizes": np.bincount(mixture, minlength=settings.mixture).tolist(),
+            "trust": trust.as_dict(),
             "notes": list(model.notes) + _remarks(settings, model, embedding),
         }
-        _write_pictures(folder, scores, components.shares, embedding, clusters, mixture)
-        _write_page(folder, settings, model, table, result)
+        write_planes(folder, scores, components.shares, embedding, clusters, mixture)
+        write_page(folder, settings, model, table, result)
         record = {"verb": "analyze", "settings": dataclasses.asdict(settings), "epoch": model.epoch, "result": result}
         record["hetero"] = hetero.__version__
         (folder / MARK).write_text(json.dumps(record, indent=1, default=str) + "\n")
@@ -132,7 +146,8 @@ def describe(result: dict[str, Any]) -> str:
         f"{len(sizes)} clusters of {sizes[-1]:,} to {sizes[0]:,} particles, a map each: {result['ensemble']}",
         f"the page about it: {result['report']}; a row a particle: {result['labels']}",
     ]
-    return "\n".join(lines + [f"note: {note}" for note in result["notes"]])
+    lines += [f"warning: {sentence}" for sentence in result["trust"]["warnings"]]
+    return "\n".join(lines + [f"note: {note}" for note in [*result["trust"]["sentences"], *result["notes"]]])
 
 
 def _check(settings: Settings) -> None:
@@ -179,81 +194,3 @@ def _write_maps(
     write_ensemble(folder / name, drawn.watching(volumes), table)
     captions = [f"{at}: {title}" for at, title in zip(table.index, titles, strict=True)]
     draw_series(folder / f"{name}.png", drawn.pictures, captions[: len(drawn.pictures)])
-
-
-class SurfaceSeries:
-    """Pictures of the first maps that pass, all at the level that 2 % of the first map's voxels reach."""
-
-    def __init__(self):
-        self.pictures: list[np.ndarray] = []
-        self._level: float | None = None
-
-    def watching(self, volumes):
-        """The volumes as they come."""
-        from hetero.maps.picture import surface_picture
-
-        nothing = np.zeros((0, 3))
-        for volume in volumes:
-            if self._level is None:
-                self._level = float(np.percentile(volume.data, 98))
-            if len(self.pictures) < _MANY:
-                step = max(1, round(max(volume.shape) / 64))
-                data = volume.data[::step, ::step, ::step]
-                masks = np.zeros((0, *data.shape), bool)
-                self.pictures.append(surface_picture(data, self._level, masks, nothing, pixels=128))
-            yield volume
-
-
-def _write_pictures(folder: Path, scores, shares, embedding, clusters, mixture) -> None:
-    from hetero.latent.picture import draw_plane
-
-    labels = {"k-means": clusters.labels, "mixture of Gaussians": mixture}
-    axes = [f"component {i + 1} ({100 * share:.0f} %)" for i, share in enumerate(shares[:2])]
-    draw_plane(folder / "components.png", scores[:, :2], (axes[0], axes[-1]), labels, clusters.nearest)
-    if embedding is not None:
-        draw_plane(folder / "umap.png", embedding, ("UMAP 1", "UMAP 2"), labels, clusters.nearest)
-
-
-def _write_page(folder: Path, settings: Settings, model: Run, table: pd.DataFrame, result: dict[str, Any]) -> None:
-    from hetero.latent.report import Section, write_report
-
-    shares = pd.DataFrame({"share of variance": result["shares"]}, index=range(1, model.zdim + 1)).rename_axis(
-        "component"
-    )
-    epoch = "" if model.epoch is None else f", epoch {model.epoch}"
-    facts = (
-        f"{settings.run}: a run of {model.system}{epoch}; {len(model):,} particles, latents of {model.zdim} numbers, "
-        f"maps of {model.box} voxels of {model.apix:.4g} Å."
-    )
-    clusters = table.assign(share=table["n_particles"] / len(model))
-    sections = [
-        Section("The run", "\n".join([facts, *result["notes"]])),
-        Section(
-            "Components",
-            "How the particles spread along the main axes of the latent space. Distances in the latent space have no "
-            "physical unit: look at the maps before you believe a group. The numbers are the maps of the ensemble.",
-            shares.iloc[:8],
-            (folder / "components.png",),
-        ),
-        Section(
-            "Clusters",
-            f"k-means with {settings.k} clusters. Each map is decoded at the particle that is nearest to its cluster's "
-            "mean; n_particles is the size of the cluster. All are drawn at one level.",
-            clusters[["cluster", "particle", "n_particles", "share"]],
-            (folder / "ensemble.png",),
-        ),
-    ]
-    if (folder / "umap.png").is_file():
-        text = "Neighbours stay neighbours; sizes of groups and distances between them mean little."
-        sections.insert(2, Section("UMAP", text, pictures=(folder / "umap.png",)))
-    for picture in sorted(folder.glob("pc[0-9]*.png")):
-        title = f"Along component {picture.stem.removeprefix('pc')}"
-        sections.append(Section(title, "From the 5th to the 95th percentile of the particles.", pictures=(picture,)))
-    out = settings.out
-    commands = (
-        f"hetero level {out}/ensemble --out {out}/ensemble/ensemble.csv\nhetero blocks {out}/ensemble --out blocks\n"
-        f"hetero traverse {settings.run} --how graph --particles {table['particle'].iloc[0]} "
-        f"{table['particle'].iloc[-1]} --out path"
-    )
-    sections.append(Section("What next", code=commands))
-    write_report(folder / "report.html", f"Latents of {Path(settings.run).resolve().name}", sections)

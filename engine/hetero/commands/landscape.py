@@ -11,12 +11,13 @@ import pandas as pd
 
 import hetero
 from hetero.commands import POSITIONAL, check_range
-from hetero.commands.analyze import SurfaceSeries
+from hetero.commands.analyze_page import SurfaceSeries
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.latent import View, point_table
+from hetero.latent.report import Section, write_report
 from hetero.maps import Ensemble, Volume, grid_text, open_ensemble, read_map, same_grid, write_ensemble, write_map
 from hetero.progress import Progress, silent
 
@@ -199,8 +200,6 @@ def _write_pictures(folder: Path, components, states, sizes, means) -> None:
 
 
 def _write_page(folder: Path, settings: Settings, result: dict[str, Any]) -> None:
-    from hetero.latent.report import Section, write_report
-
     table = pd.DataFrame(result["states"]).set_index("name")
     table["share"] = table["n_particles"] / table["n_particles"].sum()
     shares = pd.Series(result["shares"], index=range(1, len(result["shares"]) + 1), name="share of variance")

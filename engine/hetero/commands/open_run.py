@@ -45,6 +45,16 @@ def open_run(folder: Path | str, epoch: int | None = None, apix: float | None = 
     return run if apix is None else dataclasses.replace(run, apix=apix)
 
 
+def epochs_of(folder: Path | str) -> list[int]:
+    """The epochs that a run's folder keeps weights and latents of, oldest first; none where it keeps the last alone."""
+    from hetero.drgn.foreign_files import numbered_weights
+
+    folder = Path(folder)
+    if read_config(folder) is not None:
+        return []
+    return [n for n in sorted(numbered_weights(folder)) if (folder / f"z.{n}.pkl").is_file()]
+
+
 def is_run_folder(folder: Path | str) -> bool:
     """Whether :func:`open_run` would try to open ``folder``."""
     from hetero.drgn.foreign_files import is_cryodrgn_folder

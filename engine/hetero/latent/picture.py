@@ -72,7 +72,8 @@ def _dot(n: int) -> float:
 
 def _heights(values: np.ndarray) -> np.ndarray:
     """``(n, 1)``: each value's place in a stack of those like it, so that the plane shows a histogram."""
-    bins = np.digitize(values, np.linspace(values.min(), values.max(), 100))
+    n = int(np.clip(2 * np.sqrt(len(values)), 10, 100))
+    bins = np.digitize(values, np.linspace(values.min(), values.max(), n))
     order = np.argsort(bins, kind="stable")
     starts = np.searchsorted(bins[order], bins[order])
     heights = np.empty(len(values))

@@ -14,6 +14,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; marg
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd }
 img { max-width: 100% } code { background: #f2f2f2; padding: .1em .3em }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+.warning { border-left: .3rem solid #cc6600; background: #fff4e5; padding: .5em .8em }
 td, th { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #eee }
 """
 
@@ -28,6 +29,7 @@ class Section:
         table: shown whole.
         pictures: PNG files that go into the page.
         code: commands, a line each.
+        warnings: sentences that stand out, before the text.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Section:
     table: pd.DataFrame | None = None
     pictures: tuple[Path, ...] = ()
     code: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def write_report(path: Path | str, title: str, sections: list[Section]) -> None:
@@ -50,6 +53,7 @@ def write_report(path: Path | str, title: str, sections: list[Section]) -> None:
 
 def _section(section: Section) -> str:
     parts = [f"<h2>{html.escape(section.title)}</h2>"]
+    parts += [f'<p class="warning">{html.escape(line)}</p>' for line in section.warnings]
     parts += [f"<p>{html.escape(line)}</p>" for line in section.text.splitlines() if line]
     if section.table is not None:
         parts.append(section.table.to_html(border=0, float_format=lambda x: f"{x:.4g}"))

@@ -80,7 +80,10 @@ def draw_series(path: Path | str, pictures: Sequence[np.ndarray], titles: Sequen
 
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(2.1 * columns, 2.35 * rows), layout="constrained")
+    shown = _shown(pictures)
+    pictures = [picture[shown] for picture in pictures]
+    height = 2.1 * pictures[0].shape[0] / pictures[0].shape[1]
+    figure = Figure(figsize=(2.1 * columns, (height + 0.3) * rows), layout="constrained")
     for ax in (axes := figure.subplots(rows, columns, squeeze=False).ravel()):
         ax.axis("off")
     for ax, picture, title in zip(axes, pictures, titles, strict=False):
@@ -88,6 +91,20 @@ def draw_series(path: Path | str, pictures: Sequence[np.ndarray], titles: Sequen
         ax.set_title(title, fontsize=9)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
+
+
+def _shown(pictures: Sequence[np.ndarray], margin: int = 4) -> tuple[slice, slice]:
+    """Rows and columns in which any picture has a surface; all where none has. At most three times as wide as high."""
+    ink = np.any([(picture < 1).any(axis=2) for picture in pictures], axis=0)
+    if not ink.any():
+        return slice(None), slice(None)
+    spans = [np.flatnonzero(ink.any(axis=1 - axis))[[0, -1]] for axis in (0, 1)]
+    least = max(last - first for first, last in spans) / 3
+    return tuple(
+        slice(max(0, int(min(first, middle - least / 2)) - margin), int(max(last, middle + least / 2)) + margin + 1)
+        for first, last in spans
+        for middle in [(first + last) / 2]
+    )
 
 
 def _from_x(data: np.ndarray) -> np.ndarray:
