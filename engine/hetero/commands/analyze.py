@@ -11,7 +11,7 @@ import pandas as pd
 
 import hetero
 from hetero.commands import POSITIONAL, check_range
-from hetero.commands.analyze_page import SurfaceSeries, write_page, write_planes
+from hetero.commands.analyze_page import DARK, SurfaceSeries, write_page, write_planes
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
@@ -109,7 +109,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         labels.to_csv(folder / "labels.csv", index=False, float_format="%.6g")
         table = point_table(model.latents[clusters.nearest], model.particle_index[clusters.nearest])
         table = table.assign(cluster=np.arange(settings.k), n_particles=clusters.sizes)
-        _write_maps(folder, "ensemble", model, table, [f"{n:,} particles" for n in clusters.sizes], view, progress)
+        drawn = _write_maps(
+            folder, "ensemble", model, table, [f"{n:,} particles" for n in clusters.sizes], view, progress
+        )
         for number in range(1, min(settings.components, model.zdim) + 1):
             path = component_path(components, scores, number - 1, settings.per_component)
             places = components.scores(path)[:, number - 1]
@@ -127,7 +129,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             "sizes": clusters.sizes.tolist(),
             "mixture_sizes": np.bincount(mixture, minlength=settings.mixture).tolist(),
             "trust": trust.as_dict(),
-            "notes": list(model.notes) + _remarks(settings, model, embedding),
+            "notes": list(model.notes) + _remarks(settings, model, embedding, drawn.dark),
         }
         write_planes(folder, scores, components.shares, embedding, clusters, mixture)
         write_page(folder, settings, model, table, result)
@@ -166,11 +168,12 @@ def _embedding(settings: Settings, model: Run, progress: Progress) -> np.ndarray
     return umap_embedding(model.latents, seed=settings.seed, progress=progress)
 
 
-def _remarks(settings: Settings, model: Run, embedding: np.ndarray | None) -> list[str]:
-    if embedding is not None or settings.skip_umap:
-        return []
-    few = f"latents of {model.zdim} number" if model.zdim < 2 else f"{len(model)} particles"
-    return [f"no UMAP was made: {few} need none."]
+def _remarks(settings: Settings, model: Run, embedding: np.ndarray | None, dark: bool) -> list[str]:
+    remarks = [DARK] if dark else []
+    if embedding is None and not settings.skip_umap:
+        few = f"latents of {model.zdim} number" if model.zdim < 2 else f"{len(model)} particles"
+        remarks.append(f"no UMAP was made: {few} need none.")
+    return remarks
 
 
 def _labels(model: Run, scores, embedding, clusters, mixture) -> pd.DataFrame:
@@ -183,7 +186,7 @@ def _labels(model: Run, scores, embedding, clusters, mixture) -> pd.DataFrame:
 
 def _write_maps(
     folder: Path, name: str, model: Run, table: pd.DataFrame, titles: list[str], view: View, progress: Progress
-) -> None:
+) -> SurfaceSeries:
     """An ensemble folder ``name`` and the picture of its maps beside it, all at one level."""
     from hetero.maps.picture import draw_series
 
@@ -194,3 +197,4 @@ def _write_maps(
     write_ensemble(folder / name, drawn.watching(volumes), table)
     captions = [f"{at}: {title}" for at, title in zip(table.index, titles, strict=True)]
     draw_series(folder / f"{name}.png", drawn.pictures, captions[: len(drawn.pictures)])
+    return drawn

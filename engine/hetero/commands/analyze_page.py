@@ -11,14 +11,22 @@ from hetero.latent import Run
 from hetero.latent.report import Section, write_report
 from hetero.maps import Volume
 
+DARK = "the maps' density is negative, as that of a run on particles of the other contrast; --invert turns it over."
+"""Said where it is so."""
 _MANY = 100  # maps that one picture holds
 
 
 class SurfaceSeries:
-    """Pictures of the first maps that pass, all at the level that 2 % of the first map's voxels reach."""
+    """Pictures of the first maps that pass, all at the level that 2 % of the first map's voxels reach.
+
+    Attributes:
+        pictures: of :func:`hetero.maps.picture.surface_picture`.
+        dark: whether the first map's density is negative.
+    """
 
     def __init__(self):
         self.pictures: list[np.ndarray] = []
+        self.dark = False
         self._level: float | None = None
 
     def watching(self, volumes: Iterable[Volume]) -> Iterator[Volume]:
@@ -28,7 +36,8 @@ class SurfaceSeries:
         nothing = np.zeros((0, 3))
         for volume in volumes:
             if self._level is None:
-                self._level = float(np.percentile(volume.data, 98))
+                low, self._level, high = np.percentile(volume.data, (0.1, 98, 99.9)).tolist()
+                self.dark = -low > 1.5 * high
             if len(self.pictures) < _MANY:
                 step = max(1, round(max(volume.shape) / 64))
                 data = volume.data[::step, ::step, ::step]

@@ -140,8 +140,8 @@ def _leakage(trust: Trust, evidence: Evidence, model: Run, seed: int, progress: 
             continue
         trust.warnings.append(
             f"The latents know the {name}: {100 * result.share:.0f} % of its variance can be foretold from particles "
-            f"near by in the latent space (0 % if unrelated; p = {result.p:.2g}). Groups may be differences in imaging, "
-            f"not in structure: look at how the {name} differs between groups before you believe them."
+            f"near by in the latent space (0 % if unrelated; p = {result.p:.2g}). Groups may be differences in "
+            f"imaging, not in structure: look at how the {name} differs between groups before you believe them."
         )
     if clean:
         trust.sentences.append(
@@ -173,8 +173,8 @@ def _agreement(trust: Trust, evidence: Evidence, model: Run, mixture, seed: int,
     }  # fmt: skip
     text = (
         f"{other.folder} and this run, {found.n:,} particles in both: a linear map between the two latent spaces "
-        f"explains {100 * max(found.linear, 0):.0f} % of their variance; {100 * found.neighbours:.0f} % of a particle's "
-        f"neighbours are the same ({100 * found.chance:.1f} % by chance)"
+        f"explains {100 * max(found.linear, 0):.0f} % of their variance; {100 * found.neighbours:.0f} % of a "
+        f"particle's neighbours are the same ({100 * found.chance:.1f} % by chance)"
     )
     text += (
         f"; {100 * same:.0f} % of the particles fall into the same group of the mixture." if same is not None else "."

@@ -180,10 +180,11 @@ def _gaps(model: Run, graph, path) -> tuple[str, ...]:
         return ()
     parts = pd.Series(graph.parts).value_counts()
     widest = max(path.jumps, key=lambda jump: jump.length)
+    gaps = "a gap" if len(path.jumps) == 1 else f"{len(path.jumps)} gaps, the widest"
     start, end = (model.particle_index[row] for row in (widest.start, widest.end))
     return (
         f"the graph is not connected ({len(parts):,} parts, {parts.iloc[0]:,} particles in the largest); the nearest "
-        f"way steps over {len(path.jumps)} gap{'s' if len(path.jumps) > 1 else ''}, the widest from particle {start} to {end}: {widest.length:.3g}, where "
+        f"way steps over {gaps} from particle {start} to {end}: {widest.length:.3g}, where "
         f"neighbours are at most {graph.longest:.3g} apart. More --neighbours join more.",
     )
 
