@@ -1,5 +1,6 @@
 """The pictures and the page of ``hetero analyze``."""
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hetero.maps import Volume
 
 DARK = "the maps' density is negative, as that of a run on particles of the other contrast; --invert turns it over."
 """Said where it is so."""
+_VIEW = ("epoch", "apix", "box", "low_pass", "crop")
 _MANY = 100  # maps that one picture holds
 
 
@@ -117,7 +119,12 @@ def _along(folder: Path, settings: Any, model: Run) -> list[Section]:
 
 
 def _commands(settings: Any, out: Path, particles: pd.Series) -> str:
+    same = [f"--{name.replace('_', '-')} {value}" for name in _VIEW if (value := getattr(settings, name)) is not None]
+    same += [f"--{name}" for name in ("flip", "invert") if getattr(settings, name)]
+    ensemble, run = shlex.quote(f"{out}/ensemble"), shlex.quote(str(settings.run))
+    first, last = particles.iloc[0], particles.iloc[-1]
+    traverse = f"hetero traverse {run} --how graph --particles {first} {last} --out path"
     return (
-        f"hetero level {out}/ensemble --out {out}/ensemble/ensemble.csv\nhetero blocks {out}/ensemble --out blocks\n"
-        f"hetero traverse {settings.run} --how graph --particles {particles.iloc[0]} {particles.iloc[-1]} --out path"
+        f"hetero level {ensemble} --out {shlex.quote(f'{out}/ensemble/ensemble.csv')}\n"
+        f"hetero blocks {ensemble} --out blocks\n{' '.join([traverse, *same])}"
     )

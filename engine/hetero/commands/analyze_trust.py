@@ -9,6 +9,7 @@ import numpy as np
 from hetero.commands.open_run import epochs_of, open_run
 from hetero.errors import HeteroError
 from hetero.latent import Run, View
+from hetero.latent.trust import FEWEST, Foretold
 from hetero.maps import Volume
 from hetero.particles import Particles, open_particles
 from hetero.progress import Progress, silent
@@ -19,6 +20,7 @@ _GROUPS = 10  # maps of each half that are compared
 _EPOCHS = 4  # how many of the last are compared
 _SURE = 0.01
 _MATTERS = 0.01  # share of something foretold that is worth a warning
+_STRONG = 0.2  # share of it that may make groups
 _SETTLED = 0.25  # change of the maps in an epoch, as a share of what sets them apart
 _AGREE, _PARTLY = 0.7, 0.3
 
@@ -116,7 +118,7 @@ def _use(trust: Trust, model: Run) -> None:
 
 
 def _leakage(trust: Trust, evidence: Evidence, model: Run, seed: int, progress: Progress) -> None:
-    from hetero.latent.trust import FEWEST, foretold_by_neighbours, imaging_targets
+    from hetero.latent.trust import foretold_by_neighbours, imaging_targets
 
     trust.values["leakage"] = None
     if evidence.particles is None:
@@ -133,25 +135,35 @@ def _leakage(trust: Trust, evidence: Evidence, model: Run, seed: int, progress: 
     )
     found = foretold_by_neighbours(model.latents, targets, seed, progress)
     trust.values["leakage"] = [{"of": name, "share": f.share, "p": f.p} for name, f in found.items()]
-    clean = []
-    for name, result in found.items():
-        if result.p > _SURE or result.share < _MATTERS:
-            clean.append(f"{name} {100 * max(result.share, 0):.1f} %")
-            continue
+    known = {name: f for name, f in found.items() if f.p <= _SURE and f.share >= _MATTERS}
+    strong = [name for name, f in known.items() if f.share >= _STRONG]
+    slight = [name for name in known if name not in strong]
+    if strong:
         trust.warnings.append(
-            f"The latents know the {name}: {100 * result.share:.0f} % of its variance can be foretold from particles "
-            f"near by in the latent space (0 % if unrelated; p = {result.p:.2g}). Groups may be differences in "
-            f"imaging, not in structure: look at how the {name} differs between groups before you believe them."
+            f"The latents know the {_listed(strong, known)}. Groups may be differences in imaging, not in structure: "
+            "look at how it differs between groups before you believe them."
         )
-    if clean:
+    if slight:
+        trust.warnings.append(
+            f"The latents know a little of the {_listed(slight, known)}. That makes no groups, but small differences "
+            "within them may be of imaging, not of structure."
+        )
+    if known:
         trust.sentences.append(
-            f"Foretold from particles near by in the latent space: {', '.join(clean)} of the variance; chance, or too "
-            "little to matter."
+            "Per cent are of the variance that is foretold from particles near by in the latent space, 0 where the two "
+            "are unrelated; none of 99 shuffles of the particles did as well."
         )
+    clean = [name for name in found if name not in known]
+    if clean:
+        trust.sentences.append(f"The latents do not know the {_listed(clean, found)}: chance, or too little to matter.")
+
+
+def _listed(names: list[str], found: dict[str, Foretold]) -> str:
+    return ", the ".join(f"{name} ({100 * max(found[name].share, 0):.1f} %)" for name in names)
 
 
 def _agreement(trust: Trust, evidence: Evidence, model: Run, mixture, seed: int, progress: Progress) -> None:
-    from hetero.latent.trust import FEWEST, agreement
+    from hetero.latent.trust import agreement
 
     trust.values["agreement"] = None
     other = evidence.other

@@ -11,7 +11,7 @@ import pandas as pd
 
 import hetero
 from hetero.commands import POSITIONAL, check_range
-from hetero.commands.analyze_page import SurfaceSeries
+from hetero.commands.analyze_page import DARK, SurfaceSeries
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
@@ -107,7 +107,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         means, spreads = state_statistics(ensemble, states, weights, progress)
         rows = _write_states(folder, ensemble, states, clusters.sizes, means, spreads)
         _write_tables(folder, table, components, states, clusters.labels, model.particle_index)
-        _write_pictures(folder, components, states, clusters.sizes, means)
+        dark = _write_pictures(folder, components, states, clusters.sizes, means)
         result = {
             "out": str(settings.out),
             "report": str(settings.out / "report.html"),
@@ -115,7 +115,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             "states": rows,
             "n_voxels": int(mask.sum()),
             "shares": components.shares.tolist(),
-            "notes": list(model.notes),
+            "notes": [*model.notes, *([DARK] if dark else [])],
         }
         _write_page(folder, settings, result)
         record = {"verb": "landscape", "settings": dataclasses.asdict(settings), "epoch": model.epoch, "result": result}
@@ -183,7 +183,8 @@ def _write_tables(folder: Path, table: pd.DataFrame, components, states, labels,
     pd.DataFrame(every).to_csv(folder / "particles.csv", index=False)
 
 
-def _write_pictures(folder: Path, components, states, sizes, means) -> None:
+def _write_pictures(folder: Path, components, states, sizes, means) -> bool:
+    """The pictures; whether the maps are dark."""
     from hetero.latent.picture import draw_plane
     from hetero.maps.picture import draw_series
 
@@ -197,6 +198,7 @@ def _write_pictures(folder: Path, components, states, sizes, means) -> None:
     totals = np.bincount(states, sizes, minlength=len(means)).astype(int)
     titles = [f"state_{i:02d}: {n:,} particles" for i, n in enumerate(totals)]
     draw_series(folder / "states.png", drawn.pictures, titles[: len(drawn.pictures)])
+    return drawn.dark
 
 
 def _write_page(folder: Path, settings: Settings, result: dict[str, Any]) -> None:
