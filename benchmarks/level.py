@@ -1,19 +1,22 @@
 """How good and how fast are contour levels?
 
-    python benchmarks/level.py ../shared SHEET.png [--weights W.pt] [--other OLD.pt] [--maps 300] [--labels 0]
+    python benchmarks/level.py ../shared OUT [--weights W.pt] [--other OLD.pt] [--maps 300] [--labels 0] [--threads 2]
 
 Prints tables of (1) the real maps in ../shared/data and the ten ribosome volumes beside their stated levels, (2) times
-in a warm process on one thread, (3) with --labels N, how the simulator's levels compare with those of authors,
-(4) errors on simulated maps of structures that training never saw, by the split of train-level's seed 0. SHEET.png
-shows each real map twice at its level: its surface, and its fullest section. --other are weights to compare with.
+and memory in a warm process, (3) with --labels N, how the simulator's levels compare with those of authors, (4) errors
+on simulated maps of structures that training never saw, by the split of train-level's seed 0. OUT/sheet.png shows each
+real map twice at its level: its surface, and its fullest section; OUT/quantiles.png the simulated levels against the
+authors'. --other are weights to compare with.
 """
 
 import argparse
 import csv
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -21,12 +24,13 @@ from scipy import ndimage
 
 from hetero.commands.train_level import read_structures
 from hetero.errors import HeteroError
-from hetero.level import LevelScale, normalise_level, predict_level, predict_levels
-from hetero.level.evaluate import evaluate_levels
+from hetero.level import LevelMethod, LevelScale, normalise_level, predict_level, predict_levels
+from hetero.level.evaluate import evaluate_levels, simulated_levels
+from hetero.level.examples import split_structures
 from hetero.level.networks import load_network
+from hetero.level.plan import TrainingPlan
 from hetero.level.predict import PACKAGED_WEIGHTS, network_levels
 from hetero.level.simulate import simulate_map
-from hetero.level.training import split_structures
 from hetero.maps import MapWarning, Volume, list_maps, read_map
 
 # data/README.md says who stated them; the last two are users' contours, not the authors'.
@@ -37,25 +41,27 @@ PANEL = 220  # pixels
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path)
-    parser.add_argument("sheet", type=Path)
+    parser.add_argument("out", type=Path)
     parser.add_argument("--weights", type=Path, default=PACKAGED_WEIGHTS)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--maps", type=int, default=300, help="for the errors")
     parser.add_argument("--labels", type=int, default=0, help="simulated maps whose levels to compare with authors'")
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", MapWarning)
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(exist_ok=True)
     weights = [arguments.weights, *([arguments.other] if arguments.other else [])]
     folders = [arguments.shared / "data" / "maps", arguments.shared / "data" / "ensembles" / "maven" / "00_aligned"]
-    print_real([path for folder in folders for path in list_maps(folder)], weights, arguments.sheet)
+    print_real([path for folder in folders for path in list_maps(folder)], weights, arguments.out / "sheet.png")
     print_times(arguments.weights)
     if arguments.labels:
-        print_labels(arguments.shared / "data", arguments.labels)
+        print_labels(arguments.shared / "data", arguments.labels, arguments.out / "quantiles.png")
     if arguments.maps:
         print_held_out(arguments.shared / "data" / "structures", weights, arguments.maps)
 
 
-def print_labels(data: Path, maps: int) -> None:
+def print_labels(data: Path, maps: int, picture: Path) -> None:
     """Normalised levels of simulated reconstructions beside 3,784 authors' levels, by resolution."""
     with (data / "levels" / "siren_training_labels_updated.csv").open() as file:
         authors = np.array([(float(r["raw_resolution"]), float(r["label_raw_norm"])) for r in csv.DictReader(file)])
@@ -76,6 +82,21 @@ def print_labels(data: Path, maps: int) -> None:
             quantiles = np.quantile(chosen, [0.05, 0.25, 0.5, 0.75, 0.95]) if len(chosen) else []
             cells.append(", ".join(f"{q:.2f}" for q in quantiles) + f" ({len(chosen)})")
         print(f"| {' | '.join(cells)} |")
+    draw_quantiles(ours, authors, picture)
+
+
+def draw_quantiles(ours: np.ndarray, authors: np.ndarray, picture: Path) -> None:
+    """Simulated against authors' levels, quantile by quantile, in four ranges of resolution; on the line they agree."""
+    figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), sharex=True, sharey=True, layout="constrained")
+    for axis, (low, high) in zip(axes, ((0, 3.5), (3.5, 4.5), (4.5, 6), (6, 10)), strict=True):
+        sides = [x[(x[:, 0] >= low) & (x[:, 0] < high), 1] for x in (authors, ours)]
+        quantiles = [np.quantile(side, np.linspace(0.02, 0.98, 49)) for side in sides]
+        axis.plot([-1, 0.3], [-1, 0.3], color="0.7", linewidth=1)
+        axis.plot(*quantiles, ".", color="#2a6f97")
+        axis.set_title(f"{low:g} - {high:g} Å: {len(sides[0])} authors', {len(sides[1])} simulated", fontsize=9)
+        axis.set_xlabel("authors' normalised level")
+    axes[0].set_ylabel("simulated normalised level")
+    figure.savefig(picture, dpi=110)
 
 
 def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
@@ -84,20 +105,27 @@ def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
     networks = [load_network(path) for path in weights]
     if len(networks) > 1:
         rules["other weights"] = lambda volume: level_or_maximum(volume, networks[1])
-    report = evaluate_levels(networks[0], training, held_out, maps=maps, seed=0, rules=rules)
-    labels = report.pop("labels")
+    tuning, tests = (
+        simulated_levels(structures, maps, purpose, 0, TrainingPlan.max_box)
+        for structures, purpose in ((training, "tuning"), (held_out, "held out"))
+    )
+    report = evaluate_levels(networks[0], tuning, tests, rules=rules)
+    labels, coverage = report.pop("labels"), report.pop("coverage", None)
     print(f"\nHeld-out structures ({len(held_out)}): {', '.join(s.name for s in held_out)}")
     print("labels: " + ", ".join(f"{name} {value:.3f}" for name, value in labels.items()))
-    print("\n| rule | error of the normalised level (95 %) | volume within 25 % | maps |\n|---|---|---|---|")
+    if coverage:
+        print(f"true volume inside the stated 68 % range: {coverage['share']:.0%}")
+    print("\n| rule | error of the normalised level (95 %) | volume within 25 % (95 %) | maps |\n|---|---|---|---|")
     for rule, row in report.items():
         error = f"{row['mae']:.3f} ({row['mae_low']:.3f} - {row['mae_high']:.3f})"
-        print(f"| {rule} | {error} | {row['within_25']:.0%} | {row['maps']} |")
+        within = f"{row['within_25']:.0%} ({row['within_25_low']:.0%} - {row['within_25_high']:.0%})"
+        print(f"| {rule} | {error} | {within} | {row['maps']} |")
 
 
 def level_or_maximum(volume: Volume, network) -> float:
     """The network's level; where it gives none, the map's maximum, which encloses nothing."""
     ((_, level),) = network_levels([volume], network)
-    return float(volume.data.max()) if isinstance(level, HeteroError) else level
+    return float(volume.data.max()) if isinstance(level, HeteroError) else level.level
 
 
 def surface_to_volume_level(volume: Volume) -> float:
@@ -122,7 +150,7 @@ def print_real(paths: list[Path], weights: list[Path], sheet: Path) -> None:
         volume = read_map(path)
         name = path.name.split(".")[0]
         try:
-            level, *other = [predict_level(volume, weights=w).level for w in weights]
+            level, *other = [predict_level(volume, LevelMethod(weights=w)).level for w in weights]
         except HeteroError as error:
             print(f"| {name} | {volume.shape} | {error} |")
             continue
@@ -176,23 +204,31 @@ def shaded(inside: np.ndarray) -> np.ndarray:
 
 
 def print_times(weights: Path) -> None:
-    print("\n| what | seconds |\n|---|---|")
-    rng = np.random.default_rng(0)
+    print("\n| what | seconds | most memory, times the map |\n|---|---|---|")
+    method = LevelMethod(weights=weights)
     for side, repeats in ((64, 7), (256, 3)):
-        place = (np.arange(side) - side / 2) / side
-        ball = (place[:, None, None] ** 2 + place[:, None] ** 2 + place**2 < 0.06).astype(np.float32)
-        volume = Volume(ball + rng.normal(0, 0.1, ball.shape).astype(np.float32))
-        predict_level(volume, weights=weights)
+        volume = noisy_ball(side)
+        predict_level(volume, method)
         taken = []
         for _ in range(repeats):
             began = time.perf_counter()
-            predict_level(volume, weights=weights)
+            predict_level(volume, method)
             taken.append(time.perf_counter() - began)
-        print(f"| one map of {side}^3, warm, median of {repeats} | {np.median(taken):.3f} |")
-        if side == 64:
-            began = time.perf_counter()
-            list(predict_levels((volume for _ in range(500)), weights=weights))
-            print(f"| 500 maps of 64^3 in memory | {time.perf_counter() - began:.1f} |")
+        tracemalloc.start()
+        predict_level(volume, method)
+        peak = tracemalloc.get_traced_memory()[1] / volume.data.nbytes
+        tracemalloc.stop()
+        print(f"| one map of {side}^3, warm, median of {repeats} | {np.median(taken):.3f} | {1 + peak:.1f} |")
+    volume = noisy_ball(64)
+    began = time.perf_counter()
+    list(predict_levels((volume for _ in range(500)), method))
+    print(f"| 500 maps of 64^3 in memory | {time.perf_counter() - began:.1f} | |")
+
+
+def noisy_ball(side: int) -> Volume:
+    place = (np.arange(side) - side / 2) / side
+    ball = place[:, None, None] ** 2 + place[:, None] ** 2 + place**2 < 0.06
+    return Volume(ball + np.random.default_rng(0).normal(0, 0.1, ball.shape).astype(np.float32))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import hetero
 from hetero.errors import Cancelled, HeteroError
@@ -89,6 +89,8 @@ def _parse(verb: str, settings: type, arguments: list[str]) -> Any:
     fields = []
     for f in dataclasses.fields(settings):
         kind = tyro.conf.Positional[types[f.name]] if f.metadata.get("positional") else types[f.name]
+        if "flag" in f.metadata:
+            kind = Annotated[kind, tyro.conf.arg(name=f.metadata["flag"])]
         fields.append((f.name, kind, dataclasses.field(default=f.default)))
     fields += [("json", bool, dataclasses.field(default=False)), ("quiet", bool, dataclasses.field(default=False))]
     options = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ def test_level_sets_the_surface_and_says_so(session, run, log):
     assert volume.surfaces[0].level == pytest.approx(level)
     assert 0 < level < 1
     assert len(volume.surfaces[0].vertices) > 100
-    assert re.search(r"blob #1: level 0\.\d+ \([\d.]+ s\.d\.\), encloses [\d,]+ Å³ \([\d,]+ kDa\)", log.getvalue())
+    told = r"blob #1: level 0\.\d+ \([\d.]+ to [\d.]+ with 68 %\), [\d.]+ s\.d\., encloses [\d,]+ Å³ \([\d,]+ kDa\)"
+    assert re.search(told, log.getvalue())
 
 
 def test_enclosed_volume_in_the_log_is_that_of_the_surface(session, run, log):
@@ -33,6 +34,22 @@ def test_percentile(session, run):
     (level,) = run("hetero level #1 method percentile percentile 99")
     assert level == pytest.approx(np.percentile(volume.full_matrix(), 99), rel=1e-3)
     assert run("hetero level #1 percentile 90")[0] < level
+
+
+def test_methods_by_their_numbers_alone(session, run, log):
+    blob(session)
+    run("hetero level #1 mass 20")
+    assert "(20 kDa)" in log.getvalue()
+    run("hetero level #1 fdr 0.05")
+    assert "Å³" in log.getvalue().splitlines()[-1]
+
+
+def test_shared_levels_of_an_ensemble(session, run, log):
+    for i in range(9):
+        blob(session, f"blob {i}")
+    levels = run("hetero level #1-9 share")
+    assert max(levels) < 1.2 * min(levels)
+    assert "68 % range" in log.getvalue()
 
 
 def test_abbreviations(session, run):
@@ -157,6 +174,9 @@ def test_all_refused_is_one_sentence(session, sentence):
         ("hetero level #7", "No open map is called #7"),
         ("hetero level #1 level 2 method cnn", "give one of the two"),
         ("hetero level #1 method cnn percentile 90", "takes no percentile"),
+        ("hetero level #1 method fdr mass 90", "The fdr method takes no mass"),
+        ("hetero level #1 method mass", "needs the molecule's mass"),
+        ("hetero level #1 share", "8 maps or more"),
     ],
 )
 def test_contradictions_are_sentences(session, sentence, command, part):

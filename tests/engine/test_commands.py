@@ -57,7 +57,7 @@ def test_percentile_level_and_table(ensemble, tmp_path, capsys):
         capsys, "level", ensemble, "--method", "percentile", "--percentile", 98, "--out", tmp_path / "l.csv"
     )
     assert (status, err) == (DONE, "")
-    assert len(out.splitlines()) == 120 + 2
+    assert len(out.splitlines()) == 120 + 3
     table = pd.read_csv(tmp_path / "l.csv", index_col="name")
     data = open_ensemble(ensemble)[7].data
     assert table.loc["vol_007", "level"] == pytest.approx(np.percentile(data, 98), rel=1e-5)
@@ -234,7 +234,7 @@ def test_cancelling_leaves_nothing(ensemble, tmp_path):
     from hetero.commands import blocks
 
     def progress(done, total, message):
-        if message == "correlating voxels":
+        if message == "comparing voxels":
             raise Cancelled
 
     with pytest.raises(Cancelled):

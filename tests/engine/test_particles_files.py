@@ -1,16 +1,19 @@
 """Particle files: poses, CTFs and images as other programs have them, exact subsets, damage in a sentence."""
 
+import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-import starfile
 from numpy.lib.recfunctions import repack_fields
 
+from hetero.cli import DONE, main
 from hetero.errors import HeteroError
 from hetero.particles import (
     CTF,
@@ -180,6 +183,30 @@ def test_a_stack_keeps_nothing_open_or_in_memory(tmp_path):
             assert "big.mrcs" not in maps.read()
 
 
+@pytest.mark.slow
+def test_a_million_particles_open_in_little_memory(tmp_path):
+    """65 GB of images (a sparse file) and a star file of 12 columns; a step's worth of images is read."""
+    n = 1_000_000
+    stand_in(tmp_path / "big.mrcs", n, 128)
+    columns = PARTICLES.split("loop_\n")[1].split("000002@", maxsplit=1)[0]
+    tail = "7 15000.0 14000.0 30.0  10.0 20.0 30.0   1.5 -2.5  a/rather/long/name/of/a/micrograph_0007.mrc  1\n"
+    with open(tmp_path / "p.star", "w") as file:
+        file.write(f"{OPTICS}\ndata_particles\n\nloop_\n{columns}")
+        file.writelines(f"{i:07d}@big.mrcs {tail}" for i in range(1, n + 1))
+    code = (
+        "import resource, sys, numpy as np; from hetero.particles import open_particles\n"
+        "particles = open_particles(sys.argv[1])\n"
+        "assert len(particles) == 1_000_000 and particles.stack[[999_999, 5]].shape == (2, 128, 128)\n"
+        "for part, images in particles.stack.subset(slice(0, 20_000)).batches(500): pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "p.star"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.5  # GiB
+
+
 def test_writing_a_stack_piece_by_piece(tmp_path):
     import mrcfile
 
@@ -238,8 +265,27 @@ def test_star_of_relion_3_0(tmp_path):
     assert (particles.ctf.phase_shift[0], particles.ctf.bfactor[0], particles.ctf.scale[0]) == (90, 60, 0.5)
 
 
+def test_comments_and_hashes_in_a_star_file(project):
+    """A comment between rows is skipped; without one a # is part of a name."""
+    whole = open_particles(project)
+    text = project.read_text()
+    plain = write_text(project.parent / "plain.star", text.replace("mic_2", "mic#2"))
+    table = read_block(plain, particle_block(plain))
+    assert list(table["rlnMicrographName"]) == ["0007", "mic#2", "mic_3"] and table["rlnRandomSubset"].tolist() == [
+        1,
+        2,
+        1,
+    ]
+    commented = write_text(project.parent / "c.star", text.replace("000001@", "# a comment\n\n000001@") + "# the end\n")
+    np.testing.assert_array_equal(open_particles(commented).stack[:], whole.stack[:])
+    write_star_subset(commented, [2, 1], project.parent / "s.star")
+    np.testing.assert_array_equal(open_particles(project.parent / "s.star").stack[:], whole.stack[[2, 1]])
+    assert len(list(whole.stack)) == 3
+
+
 def test_real_star_files_agree_with_starfile(shared):
-    """Every block, column and number of thirteen stars of RELION 3.0, 3.1 and 5, against an independent reader."""
+    """Every block, column and number of stars of RELION 3.0, 3.1 and 5, against an independent reader."""
+    starfile = pytest.importorskip("starfile")
     paths = sorted((shared / "data/particles").glob("*/*.star"))
     assert len(paths) > 12
     for path in paths:
@@ -297,6 +343,7 @@ def test_poses_and_ctf_of_relion_are_as_parsed_by_cryodrgn(shared, tmp_path):
 
 
 def test_real_optics_groups_and_aberrations(shared, tmp_path):
+    starfile = pytest.importorskip("starfile")
     source = shared / CRYODRGN / "relion31.6opticsgroups.star"
     names = starfile.read(source)["particles"]["rlnImageName"]
     for name in {n.split("@")[1] for n in names}:
@@ -411,6 +458,7 @@ def test_star_subset_keeps_every_byte_of_the_kept_rows(project, tmp_path):
 
 def test_subsets_of_real_star_files(shared, tmp_path):
     """As many columns, optics groups and numbers as before, by an independent reader; 3.0 stays 3.0."""
+    starfile = pytest.importorskip("starfile")
     rng = np.random.default_rng(0)
     for path in sorted((shared / "data/particles").glob("*/*.star")):
         block = particle_block(path)
@@ -577,7 +625,7 @@ BAD = {
     "no rotation": (("good.star", "scaled.pkl"), "is no rotation matrix"),
     "NaN shift": (("good.star", "nanshift.pkl"), "shift of particle 1 is not finite"),
     "no poses in it": (("good.star", "flat.pkl"), "rotations .n, 3, 3. were expected"),
-    "a dictionary": (("good.star", "dict.pkl"), "something other than plain arrays"),
+    "a dictionary": (("good.star", "dict.pkl"), "holds no poses"),
     "CTF of another count": (("good.star", None, "ctf.pkl"), "ctf.pkl is for 3 particles"),
     "CTF of 8 columns": (("good.star", None, "ctf8.pkl"), r"an array of shape \(2, 8\)"),
     "CTF without voltage": (("good.star", None, "nokv.pkl"), "voltage is 0 for 2 of 2"),
@@ -633,3 +681,16 @@ def test_no_pixel_size_anywhere_is_said(tmp_path):
     stack.write_bytes(stack_header(1, 8) + b"\0" * 256)
     with pytest.warns(ParticleWarning, match="gives no pixel size, nor do its stacks; 1 Å is assumed"):
         assert open_particles(stack).apix == 1.0
+
+
+def test_info_says_what_a_particle_file_holds(project, capsys):
+    assert main(["info", str(project)]) == DONE
+    out = capsys.readouterr().out
+    assert "p.star: 3 particles\n8 x 8 pixels of 1.25 and 1.5 Å, in 2 stacks\n" in out
+    assert "poses; CTF at 200 and 300 kV, defocus 1.45 to 1.62 µm (median 1.52); half sets of 2 and 1" in out
+    assert main(["info", str(project.parent / "images/a.mrcs"), "--json"]) == DONE
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["kind"], answer["n"], answer["poses"], answer["ctf"]) == ("particles", 3, False, False)
+    write_text(project.parent / "list.txt", "images/a.mrcs\nimages/b.mrcs\n")
+    assert main(["info", str(project.parent / "list.txt")]) == DONE
+    assert "6 particles" in capsys.readouterr().out

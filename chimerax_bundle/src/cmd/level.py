@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatArg, register
+from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatArg, NoArg, register
 from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 from chimerax.map_series import MapSeries
@@ -13,12 +13,12 @@ from ..report import log_table
 from ..worker import ask
 from .arguments import OpenMapsArg
 
-METHODS = ("cnn", "percentile")
+METHODS = ("cnn", "percentile", "fdr", "mass")
 _MANY = 8  # more maps than this are told in a table
-_UNITS = ("s.d.", "enclosed \u00c5\u00b3", "kDa")
+_COLUMNS = ("map", "level", "68 % range", "s.d.", "enclosed \u00c5\u00b3", "kDa", "")
 
 
-def hetero_level(session, volumes, method=None, percentile=None, level=None):
+def hetero_level(session, volumes, method=None, percentile=None, fdr=None, mass=None, share=False, level=None):
     """Set the surface level of each map: predicted by the engine, or ``level`` (the maps' own values) for all of them.
 
     One undo step. Returns the levels, None for a map that has none.
@@ -26,15 +26,13 @@ def hetero_level(session, volumes, method=None, percentile=None, level=None):
     Raises:
         UserError: contradictory options, no engine, or no map could be levelled.
     """
-    if level is not None and (method is not None or percentile is not None):
+    numbers = {name: n for name, n in (("percentile", percentile), ("fdr", fdr), ("mass", mass)) if n is not None}
+    if level is not None and (method is not None or numbers or share):
         raise UserError("A level was given and a method to find one too; give one of the two.")
-    if percentile is not None and method == "cnn":
-        raise UserError("The cnn method takes no percentile; leave it out, or say 'method percentile'.")
     if level is not None:
         rows = [{"level": level} for _ in volumes]
     else:
-        method = method or ("percentile" if percentile is not None else "cnn")
-        rows = predict_levels(session, volumes, method, 99.0 if percentile is None else percentile)
+        rows = predict_levels(session, volumes, {"method": _method(method, numbers), "share": share, **numbers})
     if all("error" in row for row in rows):
         if len(rows) == 1:
             raise UserError(f"{volumes[0]}: {rows[0]['error']}")
@@ -47,8 +45,17 @@ def hetero_level(session, volumes, method=None, percentile=None, level=None):
     return [row.get("level") for row in rows]
 
 
-def predict_levels(session, volumes, method="cnn", percentile=99.0):
-    """The engine's row for each volume: ``{level, level_sd, enclosed_volume_a3, mass_kda}`` or ``{error}``.
+def _method(method, numbers):
+    """The method that was said, or the one whose number was given."""
+    said = method or next(iter(numbers), "cnn")
+    for name in numbers:
+        if name != said:
+            raise UserError(f"The {said} method takes no {name}; leave it out, or say 'method {name}'.")
+    return said
+
+
+def predict_levels(session, volumes, options):
+    """The engine's row for each volume: ``{level, level_sd, enclosed_volume_a3, mass_kda, ...}`` or ``{error}``.
 
     Maps that are MRC files are read from there; others are written to a temporary folder that is gone afterwards.
 
@@ -62,7 +69,7 @@ def predict_levels(session, volumes, method="cnn", percentile=99.0):
                 session.logger.status(f"writing {volume} for the engine")
                 paths[i] = os.path.join(folder, f"map_{i}.mrc")
                 write_grid(volume, paths[i])
-        rows = ask(session, "level", {"maps": paths, "method": method, "percentile": percentile})["maps"]
+        rows = ask(session, "level", {"maps": paths, **options})["maps"]
     return [_for_user(row, volume, folder) for row, volume in zip(rows, volumes, strict=True)]
 
 
@@ -135,23 +142,29 @@ def _tell(session, pairs):
             session.logger.info(f"{volume}: level {row['level']:.4g}{_details(row)}")
         return
     session.logger.info(f"levels of {len(done)} maps are set")
-    cells = [[str(v), f"{row['level']:.4g}", *_numbers(row)] for v, row in done]
-    log_table(session, ["map", "level", *_UNITS], cells)
+    log_table(session, list(_COLUMNS), [[str(v), f"{row['level']:.4g}", *_numbers(row)] for v, row in done])
 
 
 def _details(row):
     if "level_sd" not in row:
         return ", as given"
+    between = f" ({_range(row)} with 68 %)" if "level_low" in row else ""
+    far = "; an outlier among these maps" if row.get("outlier") else ""
     return (
-        f" ({row['level_sd']:.2f} s.d.), encloses {row['enclosed_volume_a3']:,.0f} \u00c5\u00b3"
-        f" ({row['mass_kda']:,.0f} kDa)"
+        f"{between}, {row['level_sd']:.2f} s.d., encloses {row['enclosed_volume_a3']:,.0f} \u00c5\u00b3"
+        f" ({row['mass_kda']:,.0f} kDa){far}"
     )
 
 
 def _numbers(row):
     if "level_sd" not in row:
-        return ["", "", ""]
-    return [f"{row['level_sd']:.2f}", f"{row['enclosed_volume_a3']:,.0f}", f"{row['mass_kda']:,.0f}"]
+        return [""] * (len(_COLUMNS) - 2)
+    numbers = [f"{row['level_sd']:.2f}", f"{row['enclosed_volume_a3']:,.0f}", f"{row['mass_kda']:,.0f}"]
+    return [_range(row) if "level_low" in row else "", *numbers, "outlier" if row.get("outlier") else ""]
+
+
+def _range(row):
+    return f"{row['level_low']:.4g} to {row['level_high']:.4g}"
 
 
 def register_command(name, logger):
@@ -161,6 +174,9 @@ def register_command(name, logger):
         keyword=[
             ("method", EnumOf(METHODS)),
             ("percentile", Bounded(FloatArg, min=0, max=100)),
+            ("fdr", Bounded(FloatArg, min=0, max=1)),
+            ("mass", Bounded(FloatArg, min=0)),
+            ("share", NoArg),
             ("level", FloatArg),
         ],
         synopsis="predict and set contour levels of maps",

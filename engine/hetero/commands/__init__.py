@@ -21,7 +21,8 @@ VERBS = {
     "select": "write the particles that fit a rule, for RELION or cryoSPARC",
     "decode": "decode latents of a trained model to maps",
     "info": "say what a file or folder is",
-    "simulate": "make an ensemble with known blocks from a structure",
+    "downsample": "make particle images smaller, centred and windowed",
+    "simulate": "make maps or particle images with a known truth",
     "train-level": "train the level network on simulated maps",
     "demo": "run the whole way on a packaged structure",
 }

@@ -22,6 +22,7 @@ from hetero.maps import (
 )
 from hetero.maps.mrc import is_map_path
 from hetero.maps.structures import is_structure_path
+from hetero.particles import is_particle_folder, is_particle_path, open_particles
 from hetero.progress import Progress, silent
 
 
@@ -30,21 +31,24 @@ class Settings:
     """Say what a file or folder is, and what is in it.
 
     Attributes:
-        path: A map, a structure, a folder of maps or of blocks, or a run (a trained model).
+        path: A map, a structure, a folder of maps or of blocks, a list or stack of particles, or a run (a trained
+            model).
     """
 
     path: Path = field(metadata=POSITIONAL)
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"kind": "map" | "structure" | "ensemble" | "blocks" | "run", ...}``; docs/architecture.md lists the rest.
+    """``{"kind": "map" | "structure" | "ensemble" | "blocks" | "particles" | "run", ...}``, as in docs/architecture.md.
 
     Raises:
         HeteroError: nothing there, or nothing that Hetero knows.
     """
     path = Path(settings.path)
     if not path.exists():
-        raise HeteroError(f"{path} is not there; a map, a structure, or a folder of maps or blocks was expected.")
+        raise HeteroError(
+            f"{path} is not there; a map, a structure, particles, or a folder of maps or blocks was expected."
+        )
     if path.is_dir():
         if is_run_folder(path):
             return _run(path)
@@ -52,13 +56,18 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             return _blocks(path)
         if list_maps(path):
             return _ensemble(path)
+        if is_particle_folder(path):
+            return _particles(path)
         raise HeteroError(f"{path} holds no maps; a folder of maps or of blocks, or a run, was expected.")
     if is_structure_path(path):
         return _structure(path)
     if is_map_path(path):
         return _map(path)
+    if is_particle_path(path):
+        return _particles(path)
     raise HeteroError(
-        f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec) or a structure (.pdb, .cif) was expected."
+        f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec), a structure (.pdb, .cif) or particles "
+        "(.star, .cs, .mrcs) were expected."
     )
 
 
@@ -70,6 +79,7 @@ def describe(result: dict[str, Any]) -> str:
         "ensemble": _say_ensemble,
         "blocks": _say_blocks,
         "run": _say_run,
+        "particles": _say_particles,
     }
     return say[result["kind"]](result)
 
@@ -153,6 +163,28 @@ def _run(folder: Path) -> dict[str, Any]:
     }
 
 
+def _particles(path: Path) -> dict[str, Any]:
+    particles = open_particles(path)
+    stack, ctf, half = particles.stack, particles.ctf, particles.half_set
+    sizes = np.unique(np.round(stack.apix, 4))
+    defocus = None if ctf is None else np.quantile((ctf.defocus_u + ctf.defocus_v) / 2, [0, 0.5, 1]).tolist()
+    return {
+        "kind": "particles",
+        "path": str(particles.path),
+        "name": particles.path.name,
+        "n": len(particles),
+        "box": particles.box,
+        "apix": sizes.tolist(),
+        "stacks": len(stack.files),
+        "poses": particles.poses is not None,
+        "ctf": ctf is not None,
+        "defocus": defocus,
+        "voltage": None if ctf is None else np.unique(ctf.voltage).tolist(),
+        "half_sets": None if half is None else np.bincount(half, minlength=2).tolist(),
+        "dark": bool((stack.sign < 0).all()),
+    }
+
+
 def _plain(value: Any) -> Any:
     """A table's cell as JSON knows it; NaN becomes None."""
     value = value.item() if isinstance(value, np.generic) else value
@@ -218,3 +250,23 @@ def _say_blocks(result: dict[str, Any]) -> str:
         members = sorted((row["place"], row["name"]) for row in result["blocks"] if row.get("chain") == chain)
         lines.append(f"{chain}: one motion, in order {', '.join(name for _, name in members)}")
     return "\n".join(lines)
+
+
+def _say_particles(result: dict[str, Any]) -> str:
+    sizes = " and ".join(f"{a:.4g}" for a in result["apix"])
+    stacks = "1 stack" if result["stacks"] == 1 else f"{result['stacks']:,} stacks"
+    lines = [
+        f"{result['path']}: {result['n']:,} particles",
+        f"{result['box']} x {result['box']} pixels of {sizes} Å, in {stacks}"
+        + (", dark on disk" if result["dark"] else ""),
+    ]
+    known = ["poses" if result["poses"] else "no poses"]
+    if result["ctf"]:
+        low, mid, high = (x / 1e4 for x in result["defocus"])
+        voltage = " and ".join(f"{v:g}" for v in result["voltage"])
+        known.append(f"CTF at {voltage} kV, defocus {low:.2f} to {high:.2f} µm (median {mid:.2f})")
+    else:
+        known.append("no CTF")
+    if result["half_sets"] is not None:
+        known.append("half sets of {:,} and {:,}".format(*result["half_sets"]))
+    return "\n".join([*lines, "; ".join(known)])

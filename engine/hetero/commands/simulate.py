@@ -1,9 +1,9 @@
-"""``hetero simulate``: an ensemble whose blocks are known."""
+"""``hetero simulate``: maps whose blocks are known, or particle images whose every pose, CTF and state is."""
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -25,22 +25,34 @@ _DALTON_PER_ELECTRON = 2.1  # without the hydrogens' electrons: protein 2.15, nu
 
 @dataclass(frozen=True)
 class Settings:
-    """Make an ensemble of maps in which chains of a structure come and go independently.
+    """Make maps in which chains of a structure come and go independently; with --particles, images of such particles.
 
-    The first map has them all. The truth lies beside the maps: truth.csv (which block is in which map) and truth/ (the
-    blocks themselves).
+    Of maps the first has all chains, and the truth lies beside them: truth.csv (which block is in which map) and truth/
+    (the blocks themselves). Particles come as particles.mrcs and particles.star (RELION), with truth.npz (rotations,
+    shifts, the state of each) and truth/ (maps of states, on the scale of the images, whose noise has s.d. 1).
 
     Attributes:
         out: Folder to make.
         structure: PDB or mmCIF file; without it the packaged ribosome (6ZU5, one atom a residue).
         volumes: How many maps.
-        box: Voxels along each side.
-        apix: Å per voxel; without it the structure fills 70 % of the box.
+        box: Voxels or pixels along each side.
+        apix: Å per voxel or pixel; without it the structure fills 70 % of the box.
         resolution: Å; without it 2.5 voxels.
-        blocks: Chains that come and go; A+B are one block. Without it seven outer chains, far from each other.
-        noise: S.d. of the noise, as a share of the level that encloses the structure's mass.
-        gain: S.d. of the random gain of each map.
-        seed: For presence, noise and gain.
+        blocks: Chains that come and go (or move); A+B are one block. Without it seven outer chains, far from each
+            other (of which the first moves).
+        noise: Maps: s.d. of the noise, as a share of the level that encloses the structure's mass.
+        gain: Maps: s.d. of the random gain of each map.
+        seed: For everything random.
+        particles: Make this many particle images in place of maps.
+        states: Particles: structures or maps in one frame, or a folder of maps; each particle is one of these.
+        shares: Particles: how often each of the states is there; without it all alike.
+        motion: Particles: the chains in blocks turn about their hinge, or slide, in place of coming and going.
+        reach: Particles: length of the motion, degrees (80) or Å (30).
+        spread: Particles: where along the motion they are: all alike, mostly at the ends, or with gaps.
+        snr: Particles: variance of the signal, over that of the noise.
+        shift: Particles: s.d. of their places about the image's centre, Å; without it two pixels.
+        bfactor: Particles: Å^2, of the CTF's envelope.
+        no_ctf: Particles: images without a CTF.
     """
 
     out: Path
@@ -53,25 +65,46 @@ class Settings:
     noise: float = 0.15
     gain: float = 0.03
     seed: int = 0
+    particles: int = 0
+    states: tuple[Path, ...] = ()
+    shares: tuple[float, ...] = ()
+    motion: Literal["none", "rotate", "slide"] = "none"
+    reach: float | None = None
+    spread: Literal["uniform", "cooperative", "non-contiguous"] = "uniform"
+    snr: float = 0.1
+    shift: float | None = None
+    bfactor: float = 0.0
+    no_ctf: bool = False
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Write the ensemble; the answer is ``info``'s on the new folder, with ``blocks`` (chains of each) and ``level``.
+    """Write maps or particles.
+
+    The answer is ``info``'s on what was made; for maps with ``blocks`` (chains of each), ``level`` and ``resolution``,
+    for particles with ``truth`` (its file), ``states`` (maps in truth/), ``resolution`` (null for maps) and ``scale``.
 
     Raises:
-        HeteroError: no such chain, a box too small for the structure, fewer than one map.
+        HeteroError: no such chain, a box too small for the structure, fewer than one map, or settings of particles
+            without --particles.
     """
+    check_range("The number of particles", settings.particles, 0)
+    if settings.particles:
+        from hetero.commands.simulate_particles import make_particles
+
+        return make_particles(settings, progress)
+    if settings.states or settings.motion != "none":
+        raise HeteroError("States and motions are for particle images; say how many with --particles.")
+    return _make_maps(settings, progress)
+
+
+def _make_maps(settings: Settings, progress: Progress) -> dict[str, Any]:
     check_folder(settings.out, FOLDER)
     check_range("The number of maps", settings.volumes, 1)
-    check_range("The box", settings.box, 8)
-    check_range("The seed", settings.seed, 0)
     check_range("The noise", settings.noise, 0)
     check_range("The gain", settings.gain, 0, 1)
-    check_range("The voxel size (apix)", 1.0 if settings.apix is None else settings.apix, 0.1, 1000)
-    check_range("The resolution", 1.0 if settings.resolution is None else settings.resolution, 1, 1000)
+    check_sampling(settings)
     structure = read_structure(settings.structure or PACKAGED_STRUCTURE)
-    groups = [tuple(b.split("+")) for b in settings.blocks] or _outer_chains(structure)
-    _check_chains(structure, groups)
+    groups = chain_groups(structure, settings)
     apix, origin = _frame(structure, settings)
     resolution = settings.resolution or 2.5 * apix
     rng = np.random.default_rng(settings.seed)
@@ -108,11 +141,30 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
 def describe(result: dict[str, Any]) -> str:
     """What was made."""
+    if result["kind"] == "particles":
+        return (
+            f"{info.describe(result)}\nthe truth is in {result['truth']}; maps beside it: {', '.join(result['states'])}"
+        )
     return (
         f"{info.describe(result)}\n"
         f"{result['resolution']:.1f} Å; blocks that come and go: chains {', '.join(result['blocks'])}\n"
         f"the level that encloses the structure's mass: {result['level']:.4g}; the truth is in {result['path']}/truth"
     )
+
+
+def check_sampling(settings: Settings) -> None:
+    """Refuse a box, seed, voxel size or resolution that makes no sense."""
+    check_range("The box", settings.box, 8)
+    check_range("The seed", settings.seed, 0)
+    check_range("The voxel size (apix)", 1.0 if settings.apix is None else settings.apix, 0.1, 1000)
+    check_range("The resolution", 1.0 if settings.resolution is None else settings.resolution, 1, 1000)
+
+
+def chain_groups(structure: Structure, settings: Settings) -> list[tuple[str, ...]]:
+    """The chains of each block, as asked for or chosen."""
+    groups = [tuple(b.split("+")) for b in settings.blocks] or _outer_chains(structure)
+    _check_chains(structure, groups)
+    return groups
 
 
 def _outer_chains(structure: Structure, count: int = 7) -> list[tuple[str]]:

@@ -1,29 +1,42 @@
-"""``hetero train-level``: train the level network on simulated maps of atomic structures."""
+"""``hetero train-level``: train the level network on simulated maps of structures, or on maps with known levels."""
 
 import hashlib
 import time
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from hetero.commands import POSITIONAL
 from hetero.errors import HeteroError
+from hetero.level.plan import TrainingPlan
 from hetero.maps import read_structure
 from hetero.maps.structures import is_structure_path
 from hetero.progress import Progress, silent
 
+_FEWEST_TO_HOLD_OUT = 10  # labelled maps; of fewer all are learned
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Train the level network on simulated maps of a folder of structures.
+    """Train the level network on simulated maps of a folder of structures, on maps with levels of your own, or on both.
 
     Attributes:
         structures: Folder of PDB or mmCIF files (also .gz); about a fifth of them is held out and only measured on.
         out: Weights file to write (.pt); hetero level --weights takes it.
-        start: Weights of an earlier train-level to go on from, at half the learning rate.
-        maps: Simulated maps; each takes 0.5 MB of memory.
+        labels: Table (.csv) with the columns map and level: maps and the levels that you chose. With ten or more, a
+            fifth is held out and only measured on.
+        emdb: Folder of EMDB maps with their headers (.xml), whose contour levels are learned like labels.
+        start: Weights to go on from: packaged, or a file of an earlier train-level.
+        network: ours, or published: the SIREn network with its own loss and rate, about 3 s a map and epoch on two
+            cores.
+        maps: Simulated maps; each takes 0.6 MB of memory.
         epochs: Passes over the maps.
-        held_out_maps: Maps of held-out structures on which the result is measured; 0 leaves the measuring out.
+        held_out_maps: Simulated maps of held-out structures on which the result is measured; 0 leaves the measuring
+            out.
         seed: Same seed, same maps, same split, same weights.
         max_box: Largest simulated box, in voxels.
         threads: CPU threads of the training.
@@ -31,11 +44,14 @@ class Settings:
         bfloat16: Multiply in bfloat16: faster where the CPU has it.
     """
 
-    structures: Path = field(metadata=POSITIONAL)
-    out: Path
-    start: Path | None = None
-    maps: int = 4000
-    epochs: int = 3
+    structures: Path | None = field(default=None, metadata=POSITIONAL)
+    out: Path = field(kw_only=True)
+    labels: Path | None = None
+    emdb: Path | None = None
+    start: str | None = field(default=None, metadata={"flag": "from"})
+    network: Literal["ours", "published"] = "ours"
+    maps: int = 12000
+    epochs: int = 6
     held_out_maps: int = 300
     seed: int = 0
     max_box: int = 128
@@ -45,94 +61,166 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"out", "simulated", "epochs", "seed", "losses", "held_out", "report", "seconds"}``.
+    """``{"out", "simulated", "labelled", "epochs", "seed", "losses", "held_out", "report", "label_report", ...}``.
 
     Raises:
-        HeteroError: fewer than three structures, a number that is too small, or the weights cannot be written.
+        HeteroError: nothing to train on, fewer than three structures, labels that do not fit their maps, a number that
+            is too small, or the weights cannot be written.
     """
-    from hetero.level.evaluate import evaluate_levels
-    from hetero.level.training import TrainingPlan, save_network, simulate_frames, split_structures, train_network
+    from hetero.level.evaluate import calibrate_error, evaluate_levels, labelled_levels, simulated_levels
+    from hetero.level.networks import LevelNetwork
+    from hetero.level.training import save_network
 
+    _check(settings)
+    start = _starting_network(settings)
+    structures = read_structures(settings.structures, progress) if settings.structures else []
+    training, held_out, labelled, kept = _split(settings, structures)
+    plan = _plan(settings, start)
+    losses: list[float] = []
+    began = time.perf_counter()
+    network, prepared = _train(settings, plan, (training, labelled), start, losses, progress)
+    trained = time.perf_counter()
+
+    def known(purpose, from_structures, from_labels, maps):
+        simulated = simulated_levels(from_structures, maps, purpose, settings.seed, settings.max_box)
+        return simulated if from_structures else labelled_levels(from_labels)
+
+    if isinstance(network, LevelNetwork) and settings.held_out_maps:
+        maps = known("uncertainty", training, labelled, settings.held_out_maps)
+        network.volume_error.fill_(calibrate_error(network, maps, progress))
+    report, label_report = {}, {}
+    if held_out and settings.held_out_maps:
+        tuning = known("tuning", training, [], settings.held_out_maps)
+        tests = known("held out", held_out, [], settings.held_out_maps)
+        report = evaluate_levels(network, tuning, tests, seed=settings.seed, progress=progress)
+    if kept:
+        tuning, tests = labelled_levels(labelled), labelled_levels(kept)
+        label_report = evaluate_levels(network, tuning, tests, seed=settings.seed, progress=progress)
+    names = [structure.name for structure in held_out]
+    metadata = {
+        "maps": settings.maps if training else 0, "labelled": len(labelled), "epochs": settings.epochs,
+        "seed": settings.seed, "max_box": settings.max_box, "start": _sha256(settings.start),
+        "structures": len(training), "held_out": names, "report": report, "label_report": label_report,
+    }  # fmt: skip
+    save_network(settings.out, network, metadata)
+    progress(1, 1, "weights are written")
+    return {
+        "out": str(settings.out), "simulated": metadata["maps"], "labelled": len(labelled), "epochs": settings.epochs,
+        "seed": settings.seed, "losses": losses, "training_structures": len(training), "held_out": names,
+        "held_out_labels": [str(one.path) for one in kept], "report": report, "label_report": label_report,
+        "seconds": {"preparing": round(prepared - began, 1), "training": round(trained - prepared, 1)},
+    }  # fmt: skip
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Losses, and the errors on held-out maps."""
+    seconds = result["seconds"]
+    lines = [
+        f"trained on {result['simulated']} simulated maps of {result['training_structures']} structures and "
+        f"{result['labelled']} labelled maps, seed {result['seed']}: preparing took {seconds['preparing']:.0f} s, "
+        f"training {seconds['training']:.0f} s",
+        "mean loss of each epoch: " + ", ".join(f"{loss:.4f}" for loss in result["losses"]),
+    ]
+    if result["held_out"]:
+        lines.append(f"held-out structures: {', '.join(result['held_out'])}")
+        lines += _report_lines(result["report"])
+    if result["held_out_labels"]:
+        lines.append(f"held-out labelled maps: {len(result['held_out_labels'])}")
+        lines += _report_lines(result["label_report"])
+    return "\n".join([*lines, f"written: {result['out']}"])
+
+
+def _report_lines(report: dict[str, Any]) -> list[str]:
+    rules = {name: row for name, row in report.items() if "mae" in row}
+    if not rules:
+        return []
+    lines = [f"{'rule':16}  {'error of the normalised level (95 %)':>38}  {'volume within 25 % (95 %)':>28}"]
+    for name, row in rules.items():
+        error = f"{row['mae']:.3f} ({row['mae_low']:.3f} - {row['mae_high']:.3f})"
+        within = f"{row['within_25']:.0%} ({row['within_25_low']:.0%} - {row['within_25_high']:.0%})"
+        lines.append(f"{name:16}  {error:>38}  {within:>28}")
+    if "coverage" in report:
+        lines.append(f"true volume inside the stated 68 % range: {report['coverage']['share']:.0%}")
+    return lines
+
+
+def _check(settings: Settings) -> None:
     if min(settings.epochs, settings.threads, settings.processes) < 1 or settings.held_out_maps < 0:
         raise HeteroError("Epochs, threads and processes must be at least 1, held-out maps at least 0.")
     if settings.max_box < 24:
         raise HeteroError(f"The largest box is {settings.max_box}; at least 24 voxels were expected.")
     if not settings.out.absolute().parent.is_dir():
         raise HeteroError(f"Cannot write {settings.out}: its folder is not there.")
-    start = _starting_network(settings.start)
-    plan = TrainingPlan(
-        rate=TrainingPlan.rate / (2 if start else 1),
-        maps=settings.maps,
-        epochs=settings.epochs,
-        seed=settings.seed,
-        threads=settings.threads,
-        max_box=settings.max_box,
-        processes=settings.processes,
-        bfloat16=settings.bfloat16,
-    )
-    structures = read_structures(settings.structures, progress)
-    training, held_out = split_structures(structures, plan.held_out, plan.seed)
-    losses: list[float] = []
-    began = time.perf_counter()
-    features, envelopes = simulate_frames(training, plan, progress)
-    simulated = time.perf_counter()
-    network = train_network(features, envelopes, plan, progress, lambda epoch, loss: losses.append(loss), start)
-    trained = time.perf_counter()
-    del features, envelopes
-    report = {}
-    if settings.held_out_maps:
-        report = evaluate_levels(
-            network,
-            training,
-            held_out,
-            maps=settings.held_out_maps,
-            seed=settings.seed,
-            max_box=settings.max_box,
-            progress=progress,
-        )
-    names = [structure.name for structure in held_out]
-    metadata = {
-        "maps": settings.maps, "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box,
-        "start": _sha256(settings.start), "structures": len(training), "held_out": names, "report": report,
-    }  # fmt: skip
-    save_network(settings.out, network, metadata)
-    progress(settings.maps, settings.maps, "weights are written")
-    seconds = {"simulating": round(simulated - began, 1), "training": round(trained - simulated, 1)}
-    return {
-        "out": str(settings.out), "simulated": settings.maps, "epochs": settings.epochs, "seed": settings.seed,
-        "losses": losses, "training_structures": len(training), "held_out": names, "report": report, "seconds": seconds,
-    }  # fmt: skip
+    if settings.structures is None and settings.labels is None and settings.emdb is None:
+        raise HeteroError("Nothing to train on; give a folder of structures, --labels or --emdb.")
 
 
-def describe(result: dict[str, Any]) -> str:
-    """Losses, and the errors on held-out structures."""
-    lines = [
-        f"trained on {result['simulated']} maps of {result['training_structures']} structures, seed {result['seed']}: "
-        f"simulating took {result['seconds']['simulating']:.0f} s, training {result['seconds']['training']:.0f} s",
-        "mean loss of each epoch: " + ", ".join(f"{loss:.4f}" for loss in result["losses"]),
-        f"held out: {', '.join(result['held_out'])}",
-    ]
-    rules = {name: row for name, row in result["report"].items() if name != "labels"}
-    if rules:
-        lines.append(f"{'rule':16}  {'error of the normalised level (95 %)':>38}  {'volume within 25 %':>18}")
-    for name, row in rules.items():
-        error = f"{row['mae']:.3f} ({row['mae_low']:.3f} - {row['mae_high']:.3f})"
-        lines.append(f"{name:16}  {error:>38}  {row['within_25']:18.0%}")
-    lines.append(f"written: {result['out']}")
-    return "\n".join(lines)
+def _split(settings: Settings, structures: list) -> tuple[list, list, list, list]:
+    """Structures to train on and held out, labelled maps to train on and held out."""
+    from hetero.level.examples import split_structures
+    from hetero.level.labels import read_emdb_folder, read_labels
+
+    training, held_out = split_structures(structures, TrainingPlan.held_out, settings.seed) if structures else ([], [])
+    labelled = read_labels(settings.labels) if settings.labels else []
+    labelled += read_emdb_folder(settings.emdb) if settings.emdb else []
+    away = round(TrainingPlan.held_out * len(labelled)) if len(labelled) >= _FEWEST_TO_HOLD_OUT else 0
+    order = np.random.default_rng([settings.seed, 7]).permutation(len(labelled))
+    kept = [labelled[i] for i in sorted(order[:away])]
+    return training, held_out, [labelled[i] for i in sorted(order[away:])], kept
 
 
-def _starting_network(path: Path | None):
-    from hetero.level.networks import EnvelopeNetwork, load_network
+def _plan(settings: Settings, start) -> TrainingPlan:
+    """A start is left slowly, and on a handful of labelled maps very slowly."""
+    slower = (2 if settings.structures else 4) if start else 1
+    return TrainingPlan(
+        maps=settings.maps, epochs=settings.epochs, rate=TrainingPlan.rate / slower, seed=settings.seed,
+        threads=settings.threads, max_box=settings.max_box, processes=settings.processes, bfloat16=settings.bfloat16,
+        statistics=bool(settings.structures) or not start,
+    )  # fmt: skip
 
-    network = load_network(path) if path else None
-    if network and not isinstance(network, EnvelopeNetwork):
-        raise HeteroError(f"{path} holds the published network; weights written by hetero train-level were expected.")
+
+def _train(settings, plan, material, start, losses, progress):
+    """The trained network, and when its material was ready."""
+    training, labelled = material
+
+    def report(epoch, loss):
+        losses.append(loss)
+
+    if settings.network == "published":
+        from hetero.level.evaluate import labelled_levels, simulated_levels
+        from hetero.level.published import train_published
+
+        simulated = simulated_levels(training, plan.maps if training else 0, "training", plan.seed, plan.max_box)
+        known = ((one.volume, one.level) for one in chain(simulated, labelled_levels(labelled)))
+        return train_published(known, plan, progress, report, start), time.perf_counter()
+    from hetero.level.examples import joined, labelled_examples, simulate_examples
+    from hetero.level.training import train_network
+
+    parts = [simulate_examples(training, plan, progress)] if training else []
+    parts += [labelled_examples(labelled, plan, progress)] if labelled else []
+    prepared = time.perf_counter()
+    return train_network(reduce(joined, parts), plan, progress, report, start), prepared
+
+
+def _starting_network(settings: Settings):
+    from hetero.level.networks import LevelNetwork, PublishedLevelNetwork, load_network
+
+    if settings.start is None:
+        return None
+    network = load_network(_start_path(settings.start))
+    if not isinstance(network, LevelNetwork if settings.network == "ours" else PublishedLevelNetwork):
+        raise HeteroError(f"{settings.start} holds the other network than --network {settings.network} asks for.")
     return network
 
 
-def _sha256(path: Path | None) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path else None
+def _start_path(start: str) -> Path:
+    from hetero.level.predict import PACKAGED_WEIGHTS
+
+    return PACKAGED_WEIGHTS if start == "packaged" else Path(start)
+
+
+def _sha256(start: str | None) -> str | None:
+    return hashlib.sha256(_start_path(start).read_bytes()).hexdigest() if start else None
 
 
 def read_structures(folder: Path, progress: Progress = silent) -> list:

@@ -1,9 +1,11 @@
 """Contour levels. Importing this does not import torch; predicting with a network does."""
 
+from hetero.level.ensembles import outliers, share_levels
+from hetero.level.methods import METHODS, LevelMethod
 from hetero.level.normalise import LevelScale, denormalise_level, normalise_level, normalise_map
-from hetero.level.predict import METHODS, LevelAnswer, predict_level, predict_levels
+from hetero.level.predict import LevelAnswer, predict_level, predict_levels, with_level
 
 __all__ = [
-    "METHODS", "LevelAnswer", "LevelScale", "denormalise_level", "normalise_level", "normalise_map",
-    "predict_level", "predict_levels",
+    "METHODS", "LevelAnswer", "LevelMethod", "LevelScale", "denormalise_level", "normalise_level", "normalise_map",
+    "outliers", "predict_level", "predict_levels", "share_levels", "with_level",
 ]  # fmt: skip

@@ -1,10 +1,13 @@
-"""How good are levels? Measured on simulated maps of structures that training never saw, against simple rules."""
+"""How good are levels? Measured on maps whose levels are known, against simple rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from hetero.errors import HeteroError
+from hetero.level.labels import LabelledMap
 from hetero.level.normalise import LevelScale, normalise_level
 from hetero.level.predict import network_levels
 from hetero.level.simulate import simulate_map
@@ -13,83 +16,130 @@ from hetero.progress import Progress, silent
 
 CONSTANT = -0.62  # median of 3,784 authors' levels, normalised
 _PERCENTILES = np.array([90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.25, 99.5, 99.75])
-_SEEDS = {"tuning": 3, "held out": 4}
+_PURPOSES = {"training": 1, "tuning": 3, "held out": 4, "uncertainty": 5}
+_WITHIN = 0.68  # of true volumes lie inside the stated error
+
+
+@dataclass(frozen=True, eq=False)
+class KnownLevel:
+    """A map and its true level, in the map's own values."""
+
+    volume: Volume
+    level: float
+
+    @property
+    def normalised(self) -> float:
+        """The level on the map's scale from -1 to 1."""
+        return float(normalise_level(self.level, LevelScale.of(self.volume.data)))
+
+
+def simulated_levels(
+    structures: Sequence[Structure], maps: int, purpose: str, seed: int, max_box: int
+) -> Iterator[KnownLevel]:
+    """``maps`` new simulated maps, other ones for each purpose (``"training"``, ``"tuning"``, ``"held out"``,
+    ``"uncertainty"``)."""
+    for i in range(maps):
+        rng = np.random.default_rng([seed, _PURPOSES[purpose], i])
+        simulated = simulate_map(structures[i % len(structures)], rng, max_box)
+        yield KnownLevel(Volume(simulated.data, simulated.apix), simulated.level)
+
+
+def labelled_levels(labelled: Iterable[LabelledMap]) -> Iterator[KnownLevel]:
+    """Maps with levels that people chose."""
+    return (KnownLevel(one.read(), one.level) for one in labelled)
 
 
 def evaluate_levels(
     network,
-    training: list[Structure],
-    held_out: list[Structure],
+    tuning: Iterable[KnownLevel],
+    tests: Iterable[KnownLevel],
     *,
-    maps: int,
-    seed: int,
-    max_box: int = 128,
+    seed: int = 0,
     rules: dict[str, Callable[[Volume], float]] | None = None,
     progress: Progress = silent,
 ) -> dict[str, dict[str, float]]:
-    """Errors of the network and of simple rules on ``maps`` new maps of the held-out structures.
+    """Errors of the network and of simple rules on ``tests``.
 
-    The tuned percentile is the one with the smallest error on as many maps of the training structures. ``rules`` are
-    further ones by their names, each a level for a map.
+    Args:
+        network: any level network.
+        tuning: other maps; the tuned percentile is the one with the smallest error on these.
+        tests: maps that the network has never seen.
+        seed: of the bootstrap.
+        rules: further rules by their names, each a level for a map.
 
     Returns:
-        For each rule ``{"mae", "mae_low", "mae_high", "within_25", "maps"}``: mean absolute error of the normalised
-        level with the 95 % interval of a bootstrap over maps, and the share of maps whose enclosed volume is within
-        25 % of the true one. Maps for which ours gives no level count for no rule; ``maps`` is what is left.
-        Nothing at all where ours gave no level for any map.
-        Under ``"labels"``: the 5, 25, 50, 75 and 95 % quantiles of the true normalised levels.
+        For each rule ``{"mae", "mae_low", "mae_high", "within_25", "within_25_low", "within_25_high", "maps"}``: mean
+        absolute error of the normalised level and the share of maps whose enclosed volume is within 25 % of the true
+        one, each with the 95 % interval of a bootstrap over maps. Maps for which ours gives no level count for no
+        rule; ``maps`` is what is left. Nothing at all where ours gave no level for any map.
+        Under ``"labels"``: the 5, 25, 50, 75 and 95 % quantiles of the true normalised levels. Under ``"coverage"``:
+        the share of true volumes inside the network's stated error (0.68 where it is honest), if it states one.
     """
-    tuning = _percentile_levels(training, maps, [seed, _SEEDS["tuning"]], max_box, progress)
-    tuned = int(np.argmin(np.abs(tuning["normalised"] - tuning["label"][:, None]).mean(axis=0)))
-    rows: dict[str, list] = {"ours": [], "constant": [], "percentile 99": [], f"percentile {_PERCENTILES[tuned]:g}": []}
+    tuned = _tuned_percentile(tuning, progress)
+    rows: dict[str, list] = {"ours": [], "constant": [], "percentile 99": [], f"percentile {tuned:g}": []}
     rows |= {name: [] for name in rules or {}}
-    labels = []
-    for i, simulated, scale in _simulations(held_out, maps, [seed, _SEEDS["held out"]], max_box):
-        progress(i, maps, "measuring on held-out structures")
-        volume = Volume(simulated.data, simulated.apix)
-        ((_, answer),) = network_levels([volume], network)
+    labels, covered = [], []
+    for i, known in enumerate(tests):
+        progress(i, 0, "measuring on held-out maps")
+        ((_, answer),) = network_levels([known.volume], network)
         if isinstance(answer, HeteroError):
             continue
-        percentiles = np.percentile(simulated.data, [99, _PERCENTILES[tuned]])
+        data, scale, true_level = known.volume.data, LevelScale.of(known.volume.data), known.normalised
         constant = (CONSTANT + 1) / 2 * (scale.maximum - scale.minimum) + scale.minimum
-        true = np.count_nonzero(simulated.data >= simulated.level)
-        others = [rule(volume) for rule in (rules or {}).values()]
-        labels.append(normalise_level(simulated.level, scale))
-        for row, level in zip(rows.values(), (answer, constant, *percentiles, *others), strict=True):
-            enclosed = np.count_nonzero(simulated.data >= level)
-            row.append((abs(normalise_level(level, scale) - labels[-1]), abs(enclosed / true - 1) <= 0.25))
+        simple = [answer.level, constant, *np.percentile(data, [99, tuned])]
+        true = np.count_nonzero(data >= known.level)
+        labels.append(true_level)
+        if answer.error is not None:
+            covered.append(abs(_log_ratio(data, answer.level, known.level)) <= answer.error)
+        others = (rule(known.volume) for rule in (rules or {}).values())
+        for row, level in zip(rows.values(), chain(simple, others), strict=True):
+            enclosed = np.count_nonzero(data >= level)
+            row.append((abs(normalise_level(level, scale) - true_level), abs(enclosed / true - 1) <= 0.25))
     if not labels:
         return {}
     report = {rule: _summary(np.array(row, dtype=float), seed) for rule, row in rows.items()}
     quantiles = np.quantile(labels, [0.05, 0.25, 0.5, 0.75, 0.95])
     report["labels"] = dict(zip(("q05", "q25", "q50", "q75", "q95"), map(float, quantiles), strict=True))
+    if covered:
+        report["coverage"] = {"share": float(np.mean(covered)), "maps": len(covered)}
     return report
 
 
+def calibrate_error(network, maps: Iterable[KnownLevel], progress: Progress = silent) -> float:
+    """What ``network.volume_error`` should be, so that the stated error is a 68 % interval of log enclosed volume.
+
+    1 where none of the maps gets a level.
+    """
+    ratios = []
+    for i, known in enumerate(maps):
+        progress(i, 0, "measuring the uncertainty")
+        ((_, answer),) = network_levels([known.volume], network)
+        if not isinstance(answer, HeteroError):
+            ratios.append(abs(_log_ratio(known.volume.data, answer.level, known.level)) / answer.error)
+    return float(np.quantile(ratios, _WITHIN)) * float(network.volume_error) if ratios else 1.0
+
+
+def _log_ratio(data: np.ndarray, level: float, true: float) -> float:
+    """Log of the volume that ``level`` encloses over the one that ``true`` does."""
+    return float(np.log(max(np.count_nonzero(data >= level), 1) / max(np.count_nonzero(data >= true), 1)))
+
+
+def _tuned_percentile(maps: Iterable[KnownLevel], progress: Progress) -> float:
+    errors = []
+    for i, known in enumerate(maps):
+        progress(i, 0, "tuning the percentile rule")
+        data = known.volume.data
+        levels = normalise_level(np.percentile(data, _PERCENTILES), LevelScale.of(data))
+        errors.append(np.abs(levels - known.normalised))
+    return float(_PERCENTILES[int(np.argmin(np.mean(errors, axis=0)))])
+
+
 def _summary(row: np.ndarray, seed: int) -> dict[str, float]:
-    errors = row[:, 0]
     rng = np.random.default_rng(seed)
-    means = errors[rng.integers(0, len(errors), (1000, len(errors)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    means = row[rng.integers(0, len(row), (1000, len(row)))].mean(axis=1)
+    (mae, within), (lows, highs) = row.mean(axis=0), np.quantile(means, [0.025, 0.975], axis=0)
     return {
-        "mae": float(errors.mean()),
-        "mae_low": float(low),
-        "mae_high": float(high),
-        "within_25": float(row[:, 1].mean()),
-        "maps": len(errors),
-    }
-
-
-def _simulations(structures, maps, seed, max_box):
-    for i in range(maps):
-        simulated = simulate_map(structures[i % len(structures)], np.random.default_rng([*seed, i]), max_box)
-        yield i, simulated, LevelScale.of(simulated.data)
-
-
-def _percentile_levels(structures, maps, seed, max_box, progress) -> dict[str, np.ndarray]:
-    normalised, labels = [], []
-    for i, simulated, scale in _simulations(structures, maps, seed, max_box):
-        progress(i, maps, "tuning the percentile rule")
-        normalised.append(normalise_level(np.percentile(simulated.data, _PERCENTILES), scale))
-        labels.append(normalise_level(simulated.level, scale))
-    return {"normalised": np.array(normalised), "label": np.array(labels)}
+        "mae": float(mae), "mae_low": float(lows[0]), "mae_high": float(highs[0]),
+        "within_25": float(within), "within_25_low": float(lows[1]), "within_25_high": float(highs[1]),
+        "maps": len(row),
+    }  # fmt: skip

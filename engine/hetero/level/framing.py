@@ -1,9 +1,9 @@
 """Any map in one frame, and the level at which a map agrees best with an envelope.
 
-The network of ours sees every map in a cube of ``GRID`` voxels. The way there is symmetric: flipping or permuting the
-axes of a map flips or permutes the cube and nothing else; borders of one constant value are cut away first, so padding
-a map with its solvent value changes nothing; values are divided by a measure of the map itself, so its scale does not
-matter.
+A map is looked at twice: as a whole in a cube of ``COARSE`` voxels, to find the molecule, and around the molecule in a
+cube of ``GRID`` voxels, to find its envelope. The way there is symmetric: flipping or permuting the axes of a map flips
+or permutes the cubes and nothing else; borders of one constant value are cut away first, so padding a map with its
+solvent value changes nothing; values are divided by a measure of the map itself, so its scale does not matter.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,18 @@ import numpy as np
 
 from hetero.errors import HeteroError
 
-GRID = 40  # voxels of the cube: a particle at a third of its box still spans 13
+COARSE, GRID = 24, 40  # voxels along the edges of the two cubes
 CHANNELS = 3
+_MEDIAN_VOXELS = 1 << 24
 _SLAB_VOXELS = 1 << 22  # work through large maps in slabs of about this many voxels
 _BINS = 4096
-_EDGE_GAIN = 3  # the cube blurs an envelope's edge; steepening it again about 1/2 takes the bias of the level away
-_DICE_WIDTH = 0.002  # thresholds whose Dice is this close to the best share the answer: no jumps from map to map
+_LIKELY = 0.55  # probability above which a voxel is better enclosed; measured on maps of training structures
+_OUTSIDE = 0.001  # share of the molecule that may lie beyond each face of the cube around it, before the room
+_ROUNDING = 1e-5  # of the largest deviation from the background: no more than this is nothing
+_FAINT = 0.2  # of the highest probability: such places do not widen the cube
+_ROOM = 1.3  # edge of the cube around a molecule, relative to the molecule
+_FEWEST_VOXELS = 20  # across a cube
+_TOP_WIDTH = 0.002  # thresholds whose score is this close to the best share the answer: no jumps from map to map
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,23 +31,38 @@ class Frame:
     """One map as the network sees it.
 
     Attributes:
-        features: ``(3, GRID, GRID, GRID)`` float32: mean, compressed mean and compressed deviation of the values around
+        features: ``(3, n, n, n)`` float32: mean, compressed mean and compressed deviation of the values around
             each point, relative to ``scale``.
         background: what counts as solvent, in the map's units.
         scale: positive; mean of the values above ``background``, weighted by themselves.
-        spread: three ``(n, GRID)`` matrices along z, y, x from the cube to the voxels kept in ``box``.
         box: slices of the voxels inside the constant borders.
+        region: where in ``box`` the cube lies.
+        apix: ``(3,)`` Å per voxel.
     """
 
     features: np.ndarray
     background: float
     scale: float
-    spread: tuple[np.ndarray, np.ndarray, np.ndarray]
     box: tuple[slice, slice, slice]
+    region: "Region"
+    apix: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A cube in a map.
+
+    Attributes:
+        centre: ``(3,)`` voxels from the first one kept, along z, y, x.
+        extent: Å along each edge.
+    """
+
+    centre: np.ndarray
+    extent: float
 
 
 def frame_map(data: np.ndarray, apix: np.ndarray) -> Frame:
-    """Bring a map into the network's frame.
+    """Bring a map into a cube of ``COARSE`` voxels that holds all of it.
 
     Args:
         data: ``(z, y, x)``, finite.
@@ -50,16 +71,60 @@ def frame_map(data: np.ndarray, apix: np.ndarray) -> Frame:
     Raises:
         HeteroError: flat along an axis, or nothing stands out above the map's faces.
     """
-    box = _inside_constant_borders(data)
+    box = inside_constant_borders(data)
     kept = data[box]
     if min(kept.shape) < 4:
         raise HeteroError(f"What is in the map spans {kept.shape} voxels; at least 4 along each axis were expected.")
-    extent = np.array(kept.shape) * apix
-    gather = tuple(_gather_matrix(n, a, extent.max()) for n, a in zip(kept.shape, apix, strict=True))
-    background = _face_median(kept)
-    mean, square = _gathered_moments(kept, background, gather)
+    shape = np.array(kept.shape)
+    whole = Region((shape - 1) / 2, float((shape * apix).max()))
+    return _framed(data, np.asarray(apix, dtype=float), box, _background(kept), whole, COARSE)
+
+
+def zoom_frame(data: np.ndarray, frame: Frame, region: Region) -> Frame:
+    """The same map in a cube of ``GRID`` voxels on one region of it.
+
+    Raises:
+        HeteroError: nothing in the cube stands out above the map's faces.
+    """
+    return _framed(data, frame.apix, frame.box, frame.background, region, GRID)
+
+
+def molecule_region(envelope: np.ndarray, frame: Frame) -> Region:
+    """The cube around the molecule, with some room; at most the frame's own region.
+
+    Args:
+        envelope: ``(n, n, n)`` in the frame's cube, not negative: probabilities or shares. Where it is empty, the
+            answer is the frame's own region.
+    """
+    n, top = len(envelope), float(envelope.max())
+    if top <= 0:
+        return frame.region
+    envelope = np.maximum(envelope - _FAINT * top, 0)
+    total = float(envelope.sum(dtype=float))
+    ends = []
+    for axis in range(3):
+        profile = envelope.sum(axis=tuple(a for a in range(3) if a != axis), dtype=float)
+        passed = np.concatenate([[0], np.cumsum(profile) / total])  # at the faces of the cells
+        ends.append([_crossing(passed, _OUTSIDE), n - _crossing(1 - passed[::-1], _OUTSIDE)])
+    ends = np.array(ends)
+    cell = frame.region.extent / n
+    extent = max(_ROOM * float(np.ptp(ends, axis=1).max()) * cell, _FEWEST_VOXELS * float(frame.apix.max()))
+    if extent >= frame.region.extent:
+        return frame.region
+    return Region(frame.region.centre + (ends.mean(axis=1) - n / 2) * cell / frame.apix, extent)
+
+
+def _crossing(rising: np.ndarray, height: float) -> float:
+    """Where a curve that rises from 0 first reaches ``height``, between its points."""
+    first = int(np.argmax(rising >= height))
+    return first - (rising[first] - height) / max(rising[first] - rising[first - 1], 1e-12)
+
+
+def _framed(data, apix, box, background, region, n) -> Frame:
+    kept = data[box]
+    mean, square = _gathered_moments(kept, background, _gather_matrices(kept.shape, apix, region, n))
     positive = np.maximum(mean, 0).astype(float)
-    if not positive.any():
+    if positive.max() <= _ROUNDING * float(np.abs(mean).max()):
         raise HeteroError("Nothing in the map stands out above its borders, so no level can be chosen.")
     scale = float((positive**3).sum() / (positive**2).sum())
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
@@ -68,76 +133,133 @@ def frame_map(data: np.ndarray, apix: np.ndarray) -> Frame:
         np.arcsinh(10 * mean / scale) / 3,
         np.arcsinh(10 * deviation / scale) / 3,
     ])  # fmt: skip
-    spread = tuple(_spread_matrix(n, a, extent.max()) for n, a in zip(kept.shape, apix, strict=True))
-    return Frame(features.astype(np.float32), background, scale, spread, box)
+    return Frame(features.astype(np.float32), background, scale, box, region, apix)
 
 
-def frame_weights(weights: np.ndarray, frame: Frame, apix: np.ndarray) -> np.ndarray:
-    """Bring voxel weights ``(z, y, x)`` of the framed map into its cube: ``(GRID, GRID, GRID)`` float32 averages."""
+def frame_weights(weights: np.ndarray, frame: Frame) -> np.ndarray:
+    """Bring voxel weights ``(z, y, x)`` of the framed map into its cube: ``(n, n, n)`` float32 averages."""
     kept = weights[frame.box]
-    extent = (np.array(kept.shape) * apix).max()
-    gather = [_gather_matrix(n, a, extent) for n, a in zip(kept.shape, apix, strict=True)]
+    gather = _gather_matrices(kept.shape, frame.apix, frame.region, frame.features.shape[-1])
     planes = np.einsum("zyx,by,cx->zbc", kept.astype(np.float32), gather[1], gather[2], optimize=True)
     return np.einsum("zbc,az->abc", planes, gather[0], optimize=True)
 
 
-def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray) -> float:
-    """The level whose enclosed region agrees best (Dice) with an envelope given in the frame's cube.
+def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray, error: float = 0.0) -> "LevelRange":
+    """The level whose enclosed region fits an envelope given in the frame's cube; see :func:`fitting_threshold`.
+
+    Only what lies in the frame's region counts.
 
     Args:
         data: ``(z, y, x)``, the map that was framed.
-        envelope: ``(GRID, GRID, GRID)`` probabilities that a place is inside.
+        envelope: ``(n, n, n)`` probabilities that a place is inside.
+        error: of the log of the enclosed volume.
 
     Returns:
-        The level in the map's units; always above ``frame.background``.
+        In the map's units; the level and its low end are above ``frame.background``.
 
     Raises:
         HeteroError: the envelope holds nothing of the map.
     """
-    along_z, along_y, along_x = frame.spread
     kept = data[frame.box]
+    spread = _spread_matrices(kept.shape, frame.apix, frame.region, len(envelope))
+    near = [np.flatnonzero(matrix.any(axis=1)) for matrix in spread]
+    part = tuple(slice(int(n[0]), int(n[-1]) + 1) for n in near)
+    kept = kept[part]
+    along_z, along_y, along_x = (matrix[s] for matrix, s in zip(spread, part, strict=True))
     # Where the network is sure of nothing, its best guess counts.
     envelope = envelope.astype(np.float32) * max(1.0, 0.75 / max(float(envelope.max()), 1e-6))
     planes = np.einsum("abc,yb,xc->ayx", envelope, along_y, along_x, optimize=True)
 
     def slabs():
-        for part in _slabs(kept.shape):
-            weights = np.tensordot(along_z[part], planes, axes=1)
-            yield kept[part] - np.float32(frame.background), np.clip((weights - 0.5) * _EDGE_GAIN + 0.5, 0, 1)
+        for slab in _slabs(kept.shape):
+            yield kept[slab] - np.float32(frame.background), np.tensordot(along_z[slab], planes, axes=1)
 
-    return frame.background + agreeing_threshold(slabs)
+    found = fitting_threshold(slabs, error)
+    return LevelRange(*(frame.background + value for value in (found.level, found.low, found.high)))
 
 
-def agreeing_threshold(slabs) -> float:
-    """The threshold ``t > 0`` at which ``{value >= t}`` and the weights have the largest Dice coefficient.
+@dataclass(frozen=True)
+class LevelRange:
+    """A level, and the two that enclose ``exp(error)`` times more and less than it."""
 
-        Dice(t) = 2 sum(weight where value >= t) / (number of value >= t + sum(weight))
+    level: float
+    low: float
+    high: float
+
+
+def fitting_threshold(slabs, error: float = 0.0) -> LevelRange:
+    """The threshold ``t > 0`` at which ``{value >= t}`` fits probabilities of being inside.
+
+    The mean of two: the one at which as many values are enclosed as the probabilities say are inside, and the one that
+    encloses most of what is likely inside and least of what is not, ``sum(p - 0.55 where value >= t)`` largest. The
+    first is the more exact, the second is not misled by what is bright but no molecule. (Of an uncertain envelope the
+    largest expected Dice is no good: it is reached with too large a region.)
 
     Args:
-        slabs: function giving an iterator of pairs ``(values, weights)`` of equal shapes; read two or three times.
+        slabs: function giving an iterator of pairs ``(values, p)`` of equal shapes; read two or three times.
+        error: of the log of the number of values at or above ``t``; sets the low and the high end.
+
+    Raises:
+        HeteroError: no value is positive, or none of the positive ones is likely inside.
+    """
+
+    def choose(enclosed, inside, total, edges):
+        gain = inside - _LIKELY * enclosed
+        volume = np.interp(-total, -enclosed, edges)
+        return _top(gain / total, edges), float(volume)
+
+    threshold, enclosed, edges = _chosen_threshold(slabs, choose)
+    number = np.interp(threshold, edges, enclosed)
+    more, less = np.interp([-number * np.exp(error), -number * np.exp(-error)], -enclosed, edges)
+    return LevelRange(threshold, float(more), float(less))
+
+
+def agreeing_threshold(values: np.ndarray, inside: np.ndarray) -> float:
+    """The threshold ``t > 0`` at which ``{value >= t}`` and a region have the largest Dice coefficient.
+
+        Dice(t) = 2 |{value >= t} and inside| / (|{value >= t}| + |inside|)
+
+    Args:
+        values: ``(z, y, x)``; inside: the same shape, bool.
 
     Returns:
         Mean of the thresholds whose Dice is within about 0.002 of the best, so that a flat top moves smoothly.
 
     Raises:
-        HeteroError: no value is positive, or none of the positive ones has a weight.
+        HeteroError: no value is positive, or none of the positive ones is inside.
+    """
+
+    def choose(enclosed, both, total, edges):
+        return (_top(2 * both / (enclosed + total), edges),)
+
+    return _chosen_threshold(lambda: iter([(values, inside)]), choose)[0]
+
+
+def _chosen_threshold(slabs, choose) -> tuple[float, np.ndarray, np.ndarray]:
+    """Mean of the thresholds that ``choose(enclosed, inside, total, edges)`` finds; the last histogram and its edges.
+
+    A lone hot voxel makes the first bins too coarse; then only the lower part is looked at again.
     """
     top = max(float(values.max()) for values, _ in slabs())
     if top <= 0:
         raise HeteroError("Nothing in the map stands out above its borders, so no level can be chosen.")
-    for _ in range(2):  # a lone hot voxel makes the first bins too coarse; then look again at the lower part only
+    for _ in range(3):
         counts, agreeing, total = _histograms(slabs, top)
         if not agreeing.any():
             raise HeteroError("No molecule was found in the map, so no level can be chosen.")
-        enclosed = np.cumsum(counts[::-1])[::-1]
-        dice = 2 * np.cumsum(agreeing[::-1])[::-1] / (enclosed + total)
-        share = np.exp((dice - dice.max()) / _DICE_WIDTH)
+        enclosed, inside = (np.cumsum(x[::-1])[::-1] for x in (counts, agreeing))
         edges = top / _BINS * np.arange(_BINS + 1)
-        threshold = float((share * edges).sum() / share.sum())
-        if threshold > top / 16:
+        thresholds = choose(enclosed, inside, total, edges)
+        if min(thresholds) > top / 16:
             break
-        top = max(8 * threshold, 2 * edges[1])
-    return max(threshold, top / _BINS)
+        top = max(8 * min(thresholds), 2 * edges[1])
+    return max(float(np.mean(thresholds)), edges[1]), enclosed, edges
+
+
+def _top(score: np.ndarray, edges: np.ndarray) -> float:
+    """Mean of the edges whose score is about the highest."""
+    share = np.exp((score - score.max()) / _TOP_WIDTH)
+    return float((share * edges).sum() / share.sum())
 
 
 def _histograms(slabs, top: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -151,7 +273,7 @@ def _histograms(slabs, top: float) -> tuple[np.ndarray, np.ndarray, float]:
     return counts, agreeing, total
 
 
-def _inside_constant_borders(data: np.ndarray) -> tuple[slice, slice, slice]:
+def inside_constant_borders(data: np.ndarray) -> tuple[slice, slice, slice]:
     """Slices that leave out all outer planes holding nothing but the corner's value."""
     corner = data[0, 0, 0]
     box = [slice(0, n) for n in data.shape]
@@ -166,39 +288,47 @@ def _inside_constant_borders(data: np.ndarray) -> tuple[slice, slice, slice]:
     return tuple(box)
 
 
-def _face_median(data: np.ndarray) -> float:
+def _background(data: np.ndarray) -> float:
+    """The solvent's value: what most of the faces show, or most of the map where that is less.
+
+    A specimen that leaves the box covers its faces; one that fills the box covers most of it.
+    """
     faces = [np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
-    return float(np.median(np.concatenate(faces)))
+    step = max(1, round((data.size / _MEDIAN_VOXELS) ** (1 / 3)))  # of a tomogram a lattice of voxels will do
+    return min(float(np.median(np.concatenate(faces))), float(np.median(data[::step, ::step, ::step])))
 
 
-def _gather_matrix(n: int, apix: float, extent: float) -> np.ndarray:
-    """``(GRID, n)``: triangular means around each point of the cube; beyond the box lies background (0)."""
-    cell = extent / GRID
-    width = max(cell, apix)
-    beyond = int(np.ceil(width / apix)) + 1 + int(np.ceil(max(extent - n * apix, 0) / apix / 2))
-    voxels = (np.arange(-beyond, n + beyond) - (n - 1) / 2) * apix
-    points = (np.arange(GRID) - (GRID - 1) / 2) * cell
-    weights = np.maximum(0, 1 - np.abs(points[:, None] - voxels) / width)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.ascontiguousarray(weights[:, beyond : beyond + n], dtype=np.float32)
+def _gather_matrices(shape, apix, region: Region, grid: int) -> list[np.ndarray]:
+    """Three ``(grid, n)``: triangular means around each point of the cube; beyond the box lies background (0)."""
+    cell = region.extent / grid
+    points = (np.arange(grid) - (grid - 1) / 2) * cell
+    matrices = []
+    for n, a, centre in zip(shape, apix, region.centre, strict=True):
+        width = max(cell, a)
+        before, after = ((region.extent / 2 + width) / a - np.array([centre, n - 1 - centre])).clip(0).astype(int) + 1
+        voxels = (np.arange(-before, n + after) - centre) * a
+        weights = np.maximum(0, 1 - np.abs(points[:, None] - voxels) / width)
+        weights /= weights.sum(axis=1, keepdims=True)
+        matrices.append(np.ascontiguousarray(weights[:, before : before + n], dtype=np.float32))
+    return matrices
 
 
-def _spread_matrix(n: int, apix: float, extent: float) -> np.ndarray:
-    """``(n, GRID)``: linear interpolation from the cube's points to the voxels."""
-    cell = extent / GRID
-    voxels = (np.arange(n) - (n - 1) / 2) * apix
-    points = (np.arange(GRID) - (GRID - 1) / 2) * cell
-    return np.maximum(0, 1 - np.abs(voxels[:, None] - points) / cell).astype(np.float32)
+def _spread_matrices(shape, apix, region: Region, grid: int) -> list[np.ndarray]:
+    """Three ``(n, grid)``: linear interpolation from the cube's points to the voxels; 0 outside the cube."""
+    cell = region.extent / grid
+    points = (np.arange(grid) - (grid - 1) / 2) * cell
+    places = [(np.arange(n) - centre) * a for n, a, centre in zip(shape, apix, region.centre, strict=True)]
+    return [np.maximum(0, 1 - np.abs(p[:, None] - points) / cell).astype(np.float32) for p in places]
 
 
 def _gathered_moments(data, background, gather) -> tuple[np.ndarray, np.ndarray]:
     """Means of the values and of their squares around each point of the cube."""
-    mean = np.zeros((GRID, GRID, GRID), np.float32)
+    mean = np.zeros([len(matrix) for matrix in gather], np.float32)
     square = np.zeros_like(mean)
     for part in _slabs(data.shape):
         values = data[part] - np.float32(background)
         for sums, power in ((mean, values), (square, values * values)):
-            planes = gather[1] @ (power @ gather[2].T)  # (k, GRID, GRID)
+            planes = gather[1] @ (power @ gather[2].T)  # (k, n, n)
             np.add(sums, np.tensordot(gather[0][:, part], planes, axes=1), out=sums)
     return mean, square
 

@@ -1,23 +1,39 @@
-"""Contour levels of maps: by the network of ours, by the published one, or by a percentile."""
+"""Contour levels of maps: by the network of ours, by the published one, or by a simple method."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from hetero.errors import HeteroError
-from hetero.level.framing import best_level, frame_map
-from hetero.level.normalise import LevelScale, check_values, denormalise_level, normalise_map
-from hetero.maps import DALTON_PER_A3, Volume, resample_fourier
+from hetero.level.framing import best_level, frame_map, molecule_region, zoom_frame
+from hetero.level.methods import LevelMethod, simple_level
+from hetero.level.normalise import check_values, denormalise_level
+from hetero.maps import DALTON_PER_A3, Volume
 from hetero.progress import Progress, silent
 
-METHODS = ("cnn", "percentile")
 PACKAGED_WEIGHTS = Path(__file__).parents[1] / "data" / "level_weights.pt"
 _BATCH_MAPS = 8
 _BATCH_VOXELS = 1 << 22  # maps wait in memory for their batch: fewer of them where they are large
 _SLAB_VOXELS = 1 << 22
+_LARGEST_ERROR = 2.0  # of log volume; what is wrong by a factor of 7 is no more wrong by 70
+
+
+@dataclass(frozen=True, eq=False)
+class MapOutline:
+    """What is kept of a map to compare it with others of its ensemble.
+
+    Attributes:
+        background, scale: of the map's values, as in :class:`hetero.level.framing.Frame`.
+        picture: ``(12, 12, 12)`` float16, the map in units of ``scale``, whole.
+    """
+
+    background: float
+    scale: float
+    picture: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -29,62 +45,76 @@ class LevelAnswer:
         level_sd: the same in s.d. units, ``(level - mean) / sd`` over all voxels.
         enclosed_volume_a3: Å^3 of the occupied voxels.
         mass_kda: that volume at 0.81 Da/Å^3.
+        level_low, level_high: where the level lies with 68 %; None where the method has no uncertainty.
+        outline: for :func:`hetero.level.share_levels`; None but for the network of ours.
     """
 
     level: float
     level_sd: float
     enclosed_volume_a3: float
     mass_kda: float
+    level_low: float | None = None
+    level_high: float | None = None
+    outline: MapOutline | None = field(default=None, repr=False, compare=False)
 
 
-def predict_level(
-    volume: Volume, method: str = "cnn", weights: Path | str | None = None, percentile: float = 99.0
-) -> LevelAnswer:
+@dataclass(frozen=True)
+class NetworkLevel:
+    """What a network says of a map; as in :class:`LevelAnswer`.
+
+    ``error``: of the log of the enclosed volume; the true one lies within with 68 %.
+    """
+
+    level: float
+    low: float | None = None
+    high: float | None = None
+    error: float | None = None
+    outline: MapOutline | None = None
+
+
+def predict_level(volume: Volume, method: LevelMethod | None = None) -> LevelAnswer:
     """Contour level of one map; see :func:`predict_levels`.
 
     Raises:
         HeteroError: no level can be chosen, in one sentence.
     """
-    answer = next(iter(predict_levels([volume], method, weights, percentile)))
+    answer = next(iter(predict_levels([volume], method)))
     if isinstance(answer, HeteroError):
         raise answer
     return answer
 
 
 def predict_levels(
-    volumes: Iterable[Volume],
-    method: str = "cnn",
-    weights: Path | str | None = None,
-    percentile: float = 99.0,
-    *,
-    progress: Progress = silent,
-    total: int = 0,
+    volumes: Iterable[Volume], method: LevelMethod | None = None, *, progress: Progress = silent, total: int = 0
 ) -> Iterator[LevelAnswer | HeteroError]:
     """Contour levels of many maps, a few in memory at a time, in the order they come.
 
+    A published SIREn checkpoint follows the published protocol: padded to a cube, Fourier-resampled to 64^3, and the
+    answer scaled by the raw map.
+
     Args:
         volumes: maps of any box; read as they are needed.
-        method: ``"cnn"`` (network) or ``"percentile"`` (the value that ``percentile`` % of the voxels do not exceed).
-        weights: weights of a network; the packaged ones where not given. A published SIREn checkpoint follows the
-            published protocol: padded to a cube, Fourier-resampled to 64^3, and the answer scaled by the raw map.
-        percentile: for method ``"percentile"``.
+        method: the packaged network where not given.
         progress: called after each map with ``total``, where known.
 
     Yields:
         For each map its answer, or the HeteroError (a sentence without the map's name) saying why there is none.
 
     Raises:
-        HeteroError: unknown method, percentile out of range, unreadable weights.
+        HeteroError: unreadable weights.
     """
-    if method not in METHODS:
-        raise HeteroError(f"There is no level method '{method}'; expected one of: {', '.join(METHODS)}.")
-    if not 0 < percentile < 100:
-        raise HeteroError(f"A percentile of {percentile:g} was given; a number between 0 and 100 was expected.")
-    if method == "percentile":
-        levels = ((volume, _attempt(_percentile_level, volume, percentile)) for volume in volumes)
+    method = method or LevelMethod()
+    if method.name == "cnn":
+        weights = Path(method.weights) if method.weights else PACKAGED_WEIGHTS
+        levels = network_levels(volumes, load_cached(weights))
     else:
-        levels = network_levels(volumes, load_cached(Path(weights) if weights else PACKAGED_WEIGHTS))
+        levels = ((volume, _attempt(_checked_level, volume, method)) for volume in volumes)
     return _answers(levels, progress, total)
+
+
+def with_level(answer: LevelAnswer, volume: Volume, level: float, low: float, high: float) -> LevelAnswer:
+    """The answer for ``volume`` with another level."""
+    return replace(_describe(volume, NetworkLevel(level, low, high)), outline=answer.outline)
 
 
 def _answers(levels, progress: Progress, total: int) -> Iterator[LevelAnswer | HeteroError]:
@@ -119,9 +149,9 @@ def _attempt(function, *arguments):
         return error
 
 
-def _percentile_level(volume: Volume, percentile: float) -> float:
+def _checked_level(volume: Volume, method: LevelMethod) -> NetworkLevel:
     _check(volume)
-    return float(np.percentile(volume.data, percentile))
+    return NetworkLevel(simple_level(volume, method))
 
 
 def _check(volume: Volume) -> None:
@@ -134,7 +164,7 @@ def _check(volume: Volume) -> None:
         raise HeteroError(f"The map holds only the values {lowest:g} and {highest:g}; a map, not a mask, was expected.")
 
 
-def network_levels(volumes: Iterable[Volume], network) -> Iterator[tuple[Volume, "float | HeteroError"]]:
+def network_levels(volumes: Iterable[Volume], network) -> Iterator[tuple[Volume, NetworkLevel | HeteroError]]:
     """Each map with its level by a network in memory, or with the HeteroError that says why it has none."""
     from hetero.level.networks import PublishedLevelNetwork
 
@@ -149,67 +179,83 @@ def network_levels(volumes: Iterable[Volume], network) -> Iterator[tuple[Volume,
         yield from zip(batch, evaluate(batch, network), strict=True)
 
 
-def _envelope_levels(batch: list[Volume], network) -> list[float | HeteroError]:
-    """Where is the molecule (network), then: which level encloses just that?"""
+def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | HeteroError]:
+    """Where is the molecule, what is its envelope (networks), then: which level encloses just that?"""
 
-    def prepare(volume):
+    def whole(volume):
         _check(volume)
         return frame_map(volume.data, volume.apix)
 
-    def finish(volume, frame, log_odds):
-        return best_level(volume.data, frame, 1 / (1 + np.exp(-log_odds)))
+    def around_molecule(volume, frame, outputs):
+        outline = MapOutline(frame.background, frame.scale, _halved(frame.features[0]))
+        return zoom_frame(volume.data, frame, molecule_region(inside_probability(outputs[0]), frame)), outline
 
-    return _batched(batch, network, prepare, lambda frame: frame.features, finish)
+    def level(volume, framed, outputs):
+        frame, outline = framed
+        error = min(volume_error * float(np.exp(min(outputs[1], np.log(_LARGEST_ERROR)))), _LARGEST_ERROR)
+        found = best_level(volume.data, frame, inside_probability(outputs[0]), error)
+        return NetworkLevel(found.level, found.low, found.high, error, outline)
+
+    volume_error = float(network.volume_error)
+    frames = [_attempt(whole, volume) for volume in batch]
+    frames = _evaluated(network.finder, batch, frames, lambda frame: frame.features, around_molecule)
+    return _evaluated(network.envelope, batch, frames, lambda framed: framed[0].features, level)
 
 
-def _published_levels(batch: list[Volume], network) -> list[float | HeteroError]:
-    """The published protocol: the normalised level is taken to be the same for the raw map and its 64^3 copy."""
+def _halved(cube: np.ndarray) -> np.ndarray:
+    n = len(cube) // 2
+    return cube.reshape(n, 2, n, 2, n, 2).mean(axis=(1, 3, 5)).astype(np.float16)
+
+
+def inside_probability(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities from log-odds."""
+    return expit(log_odds)
+
+
+def _published_levels(batch: list[Volume], network) -> list[NetworkLevel | HeteroError]:
+    from hetero.level.published import published_input
 
     def prepare(volume):
         _check(volume)
-        scale = LevelScale.of(volume.data)
-        cube = resample_fourier(_padded_to_cube(volume.data), (network.box,) * 3)
-        return scale, normalise_map(cube)
+        return published_input(volume)
 
-    def finish(volume, prepared, normalised):
-        return float(denormalise_level(float(normalised), prepared[0]))
+    def finish(volume, prepared, outputs):
+        return NetworkLevel(float(denormalise_level(float(outputs[0]), prepared[0])))
 
-    return _batched(batch, network, prepare, lambda prepared: prepared[1], finish)
+    return _evaluated(network, batch, [_attempt(prepare, v) for v in batch], lambda prepared: prepared[1], finish)
 
 
-def _batched(batch, network, prepare, tensor_of, finish) -> list[float | HeteroError]:
-    """Prepare each map, run the network once over those that could be prepared, finish each."""
+def _evaluated(network, batch, prepared, tensor_of, finish) -> list:
+    """Run the network once over what could be prepared; finish each map, or keep the error it has."""
     import torch
 
-    prepared = [_attempt(prepare, volume) for volume in batch]
+    answers = list(prepared)
     good = [i for i, p in enumerate(prepared) if not isinstance(p, HeteroError)]
     if good:
         device = next(network.parameters()).device
         tensor = torch.from_numpy(np.stack([tensor_of(prepared[i]) for i in good])).to(device)
         with torch.inference_mode():
-            outputs = network(tensor).cpu().numpy()
-        for i, output in zip(good, outputs, strict=True):
-            prepared[i] = _attempt(finish, batch[i], prepared[i], output)
-    return prepared
+            outputs = network(tensor)
+        outputs = [o.cpu().numpy() for o in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        for k, i in enumerate(good):
+            answers[i] = _attempt(finish, batch[i], prepared[i], [o[k] for o in outputs])
+    return answers
 
 
-def _padded_to_cube(data: np.ndarray) -> np.ndarray:
-    """The map in the middle of a cube, surrounded by the median of its faces."""
-    side = max(data.shape)
-    if data.shape == (side,) * 3:
-        return data
-    faces = np.concatenate([np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)])
-    before = [(side - n) // 2 for n in data.shape]
-    around = [(b, side - n - b) for b, n in zip(before, data.shape, strict=True)]
-    return np.pad(data, around, constant_values=np.median(faces))
-
-
-def _describe(volume: Volume, level: float) -> LevelAnswer:
+def _describe(volume: Volume, found: NetworkLevel) -> LevelAnswer:
     mean = sum(float(part.sum(dtype=float)) for part in _parts(volume.data)) / volume.data.size
     # A second pass: the difference of two large sums would lose a small spread about a large mean.
     sd = (sum(float(np.square(part - mean).sum(dtype=float)) for part in _parts(volume.data)) / volume.data.size) ** 0.5
-    enclosed = volume.enclosed_volume(level)
-    return LevelAnswer(level, (level - mean) / sd, enclosed, enclosed * DALTON_PER_A3 / 1000)
+    enclosed = volume.enclosed_volume(found.level)
+    return LevelAnswer(
+        found.level,
+        (found.level - mean) / sd,
+        enclosed,
+        enclosed * DALTON_PER_A3 / 1000,
+        found.low,
+        found.high,
+        found.outline,
+    )
 
 
 def _parts(data: np.ndarray) -> Iterator[np.ndarray]:

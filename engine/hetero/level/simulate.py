@@ -16,8 +16,7 @@ from hetero.maps import Structure
 VOLUME_PER_ELECTRON = 2.65  # Å^3: a residue has 110 Da and 51 electrons (without hydrogens), at 0.81 Da/Å^3
 # Share of the molecular volume that the envelope encloses. Authors show less of it where side chains can be seen and
 # are generous with blobs; chosen so that the labels' medians come near those of 3,784 authors' levels from 2 to 10 Å.
-_SHARE_RESOLUTION, _SHARE = (3.5, 5.0, 8.0), (0.85, 1.0, 1.15)
-_SHARPEST_RESOLUTION, _SHARPEST = (4.0, 7.0), (1.0, 0.3)  # log10 of the most sharpening; fine maps get it
+_SHARE_RESOLUTION, _SHARE = (3.0, 6.0, 10.0), (0.7, 0.7, 1.0)
 _ATOM_SIGMA = 0.6  # Å, width of a well-ordered atom
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap
 
@@ -63,7 +62,7 @@ def _simulate(structure, rng, max_box) -> SimulatedMap | None:
     decoder = rng.random() < 0.25
     n, apix, resolution = _sampling(positions, rng, max_box, decoder)
     voxels = positions / apix + (n - 1) / 2 + rng.normal(0, 0.02 * n, 3)
-    share = 1.0 if decoder else float(np.interp(resolution, _SHARE_RESOLUTION, _SHARE))
+    share = float(np.interp(resolution, _SHARE_RESOLUTION, _SHARE))
     envelope = _envelope(voxels, electrons * (occupancy > 0.5), n, apix, resolution=resolution, share=share)
     if envelope.sum() <= 20:
         return None
@@ -89,7 +88,7 @@ def _simulate(structure, rng, max_box) -> SimulatedMap | None:
         data, envelope = np.ascontiguousarray(data[box]), np.ascontiguousarray(envelope[box])
     if not (data[envelope] > 0).any():
         return None
-    level = agreeing_threshold(lambda: iter([(data, envelope)]))
+    level = agreeing_threshold(data, envelope)
     return SimulatedMap(data, envelope, level, apix, resolution, decoder)
 
 
@@ -132,13 +131,13 @@ def _sampling(positions, rng, max_box, decoder) -> tuple[int, float, float]:
         n = min(n, max_box)
         return n, side / n, float(max(side / n * rng.uniform(2.05, 3.0), 3.5))
     kind = rng.random()
-    if kind < 0.35:  # finely sampled and well resolved, as most of today's entries
+    if kind < 0.45:  # finely sampled and well resolved, as most of today's entries
         n = int(np.clip(side / rng.uniform(0.5, 1.4), min(24, max_box), max_box))
     else:
         n = round(np.exp(rng.uniform(np.log(24), np.log(max_box + 1))))
         n = int(np.clip(n, min(24, max_box), max(16, side / 0.8)))
     apix = side / n
-    if kind < 0.6:
+    if kind < 0.65:
         wanted = np.exp(rng.normal(np.log(3.5), 0.3))
     elif kind < 0.85:
         wanted = rng.uniform(5, 12)
@@ -204,9 +203,9 @@ def _density(voxels, positions, weights, sampling, rng) -> np.ndarray:
         chosen = groups == group
         transform = fft.rfftn(_spread(voxels[chosen], weights[chosen], n))
         total += transform * np.exp(np.float32(-2 * np.pi**2 * sigma**2) * s**2)
-    # From over-blurred (2 % left at the resolution) to over-sharpened (up to 10 times what is at the origin).
-    sharpest = 0.3 if decoder else np.interp(resolution, _SHARPEST_RESOLUTION, _SHARPEST)
-    fall = np.log(10 ** rng.uniform(-1.7, sharpest)) * resolution**2
+    # From over-blurred (2 % left at the resolution, as in unsharpened maps) to over-sharpened (6 times the origin's).
+    change = rng.uniform(-1.7, 0.2) if rng.random() < (0.4 if decoder else 0.12) else rng.normal(0.1, 0.4)
+    fall = np.log(10 ** np.clip(change, -1.7, 0.2 if decoder else 0.8)) * resolution**2
     total *= np.exp(np.float32(fall) * np.minimum(s, 1.3 / resolution) ** 2) * _low_pass(s, resolution)
     if rng.random() < 0.5:
         wavelength = float(np.ptp(positions, axis=0).max()) * rng.uniform(0.5, 2)

@@ -148,6 +148,8 @@ def _interpret(header: np.recarray, path: Path) -> MapHeader:
         raise HeteroError(f"{path} gives its axes as {_maps(header)}; 1, 2 and 3 in some order were expected.")
     if int(header.ispg) > 400:
         raise HeteroError(f"{path} is a stack of volumes; a single map was expected.")
+    if path.name.lower().removesuffix(".gz").endswith(".mrcs") or (int(header.ispg) == 0 and header.mz == 1 < crs[2]):
+        raise HeteroError(f"{path} is a stack of {crs[2]} images of {crs[0]} x {crs[1]}; a single map was expected.")
     _check_length(path, header, crs, mode)
     order = np.argsort(_maps(header))  # order[x, y, z] = which of column, row, section runs along it
     xyz = crs[order]

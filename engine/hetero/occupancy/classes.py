@@ -56,12 +56,12 @@ def sort_into_classes(values: np.ndarray, count: int | None = None, height: floa
         labels = fcluster(tree, height, "distance")
     else:
         count = _best_count(values, tree) if count is None else count
-        labels = fcluster(tree, count, "maxclust")
+        height = _cut_height(tree, count)
+        labels = fcluster(tree, height, "distance")
         if labels.max() < count:
             raise HeteroError(
                 f"{count} classes were asked for, but equal rows leave {labels.max()} at most; ask for fewer."
             )
-        height = _cut_height(tree, count)
     labels = _largest_first(labels)
     return Classes(labels, _representatives(values, labels), tree, leaves_list(tree), float(height))
 
@@ -76,7 +76,7 @@ def _best_count(values: np.ndarray, tree: np.ndarray) -> int:
 
     scores = {}
     for count in range(2, min(_MOST_CLASSES, len(values) - 1) + 1):
-        labels = fcluster(tree, count, "maxclust")
+        labels = fcluster(tree, _cut_height(tree, count), "distance")
         if labels.max() == count:
             sample = min(len(values), 2000)
             scores[count] = silhouette_score(values, labels, sample_size=sample, random_state=0)

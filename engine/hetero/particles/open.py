@@ -17,15 +17,25 @@ from hetero.particles.poses import Poses
 from hetero.particles.relion import particles_from_star, pixel_sizes_of_files
 from hetero.particles.stack import ParticleStack, check_images, open_files
 
-_LISTINGS = (".star", ".cs", ".txt")
+LISTING = "particles.star"
+"""What lists the particles in a folder of ours."""
 
 
 def is_particle_path(path: Path | str) -> bool:
-    """Whether the file name ends like that of a list or a stack of particles (``.star``, ``.cs``, ``.txt``, ``.mrcs``).
+    """Whether a file is a list or a stack of particles, by name; a ``.txt`` by whether its first line names a stack.
 
     A bare ``.mrc`` counts as a map, though :func:`open_particles` takes it as a stack.
     """
-    return Path(path).suffix.lower() in (*_LISTINGS, ".mrcs")
+    path = Path(path)
+    if path.suffix.lower() == ".txt":
+        with open(path, "rb") as file:
+            return file.readline(4096).strip().lower().endswith((b".mrcs", b".mrc"))
+    return path.suffix.lower() in (".star", ".cs", ".mrcs")
+
+
+def is_particle_folder(path: Path | str) -> bool:
+    """Whether a folder is one of particles that Hetero made (``hetero downsample``, ``simulate --particles``)."""
+    return (Path(path) / LISTING).is_file()
 
 
 def open_particles(
@@ -38,7 +48,8 @@ def open_particles(
     """Open particles; images stay on disk, and a few are looked at.
 
     Args:
-        path: ``.star`` (RELION 3.0, 3.1, 5), ``.cs`` (cryoSPARC 2 to 4), ``.txt`` (a list of stacks), or a stack.
+        path: ``.star`` (RELION 3.0, 3.1, 5), ``.cs`` (cryoSPARC 2 to 4), ``.txt`` (a list of stacks), a stack, or a
+            folder of particles that Hetero made.
         poses: cryoDRGN's poses.pkl, in place of those in ``path``.
         ctf: cryoDRGN's ctf.pkl, in place of those in ``path``; its pixel sizes count.
         ind: cryoDRGN's ind.pkl, or ``.npy``: which particles, counted from 0 in the order of ``path``.
@@ -53,10 +64,11 @@ def open_particles(
     Warns:
         ParticleWarning: a value that had to be assumed or is ignored.
     """
-    path = Path(path)
+    path = Path(path) / LISTING if is_particle_folder(path) else Path(path)
     particles = _read(path, None if datadir is None else Path(datadir), with_ctf=ctf is None)
     rows = np.arange(len(particles)) if ind is None else cryodrgn.read_indices(ind, len(particles))
-    particles = particles.subset(rows)
+    if ind is not None:
+        particles = particles.subset(rows)
     if ctf is not None:
         values, extent = cryodrgn.read_ctf(ctf)
         values, extent = (_matching(v, ctf, rows, particles) for v in (values, extent))

@@ -12,7 +12,7 @@ from hetero.particles.locate import locate_stacks
 from hetero.particles.particles import Particles, ParticleWarning
 from hetero.particles.poses import Poses, euler_from_rotations, rotations_from_euler
 from hetero.particles.stack import ParticleStack, open_files
-from hetero.particles.star import IMAGE, StarBlock, particle_block, read_block, scan_star
+from hetero.particles.star import IMAGE, particle_block, read_block, scan_star
 
 _GROUP = "rlnOpticsGroup"
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -30,6 +30,7 @@ _COLUMNS = {
     "rlnMagnification", "rlnRandomSubset", "rlnCtfDataAreCtfPremultiplied", "rlnTomoName",
     *(c for columns, _ in _ABERRATIONS.values() for c in columns),
 }  # fmt: skip
+_OF_THE_IMAGE = {"rlnImageSize", "rlnImageDimensionality", "rlnImageOriginalName", "rlnOriginalImageSize"}
 
 
 def particles_from_star(path: Path, datadir: Path | None = None, with_ctf: bool = True) -> Particles:
@@ -46,7 +47,7 @@ def particles_from_star(path: Path, datadir: Path | None = None, with_ctf: bool 
     Warns:
         ParticleWarning: aberrations that are ignored, or a value that had to be assumed.
     """
-    table = _Table(path, particle_block(path))
+    table = _Table(path)
     if "rlnTomoName" in table:
         raise HeteroError(f"{path} lists particles of tomograms; single particles were expected.")
     if np.any(table.numbers("rlnCtfDataAreCtfPremultiplied", 0)):
@@ -66,10 +67,11 @@ def particles_from_star(path: Path, datadir: Path | None = None, with_ctf: bool 
 class _Table:
     """The particle rows, with the columns of their optics groups beside them."""
 
-    def __init__(self, path: Path, block: StarBlock):
+    def __init__(self, path: Path):
         self.path = path
-        self.rows = read_block(path, block, _COLUMNS)
-        optics = next((b for b in scan_star(path) if b.name == "optics"), None)
+        blocks = scan_star(path)
+        self.rows = read_block(path, particle_block(path, blocks), _COLUMNS)
+        optics = next((b for b in blocks if b.name == "optics"), None)
         self.optics: pd.DataFrame | None = None
         if optics is not None and _GROUP in optics.columns and _GROUP in self.rows:
             groups = read_block(path, optics, _COLUMNS).set_index(_GROUP)
@@ -205,6 +207,23 @@ def _differs(values: np.ndarray, neutral: float) -> bool:
         if (np.abs(numbers - neutral) > 1e-6).any():
             return True
     return False
+
+
+def other_columns(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of a star file's particles that stay true when the images are resampled and are no part of our nouns:
+    micrograph, coordinates, class, group, ...
+
+    Args:
+        path: star file.
+        rows: ``(n,)`` which particles, in which order.
+
+    Returns:
+        RELION's name -> ``(n,)``.
+    """
+    block = particle_block(path)
+    kept = [c for c in block.columns if c not in _COLUMNS | _OF_THE_IMAGE]
+    table = read_block(path, block, kept)
+    return {column: table[column].to_numpy()[rows] for column in table}
 
 
 def star_tables(

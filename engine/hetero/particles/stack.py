@@ -106,6 +106,9 @@ class ParticleStack:
             images *= self.sign[chosen, None, None]
         return images
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
     def name(self, i: int) -> str:
         """``000001@file``: the i-th image in RELION's words."""
         return f"{self.index[i] + 1:06d}@{self.files[self.file[i]].path}"

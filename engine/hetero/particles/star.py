@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class StarBlock:
         first_line: lines of the file before the block's first row.
         rows: rows of the loop; 1 for a block that is none.
         values: key -> text, for a block that is no loop.
+        commented: whether comments stand between the rows; elsewhere ``#`` is part of a name.
     """
 
     name: str
@@ -33,6 +34,7 @@ class StarBlock:
     first_line: int
     rows: int
     values: dict[str, str] | None = None
+    commented: bool = False
 
 
 def scan_star(path: Path | str) -> list[StarBlock]:
@@ -54,13 +56,17 @@ def scan_star(path: Path | str) -> list[StarBlock]:
     return blocks
 
 
-def particle_block(path: Path | str) -> StarBlock:
+def particle_block(path: Path | str, blocks: list[StarBlock] | None = None) -> StarBlock:
     """The block of a star file that lists the particles: the one with rlnImageName.
+
+    Args:
+        path: star file.
+        blocks: what :func:`scan_star` found there, where that is known already.
 
     Raises:
         HeteroError: there is none, or it is empty; says what the file has.
     """
-    blocks = scan_star(path)
+    blocks = scan_star(path) if blocks is None else blocks
     listing = [b for b in blocks if IMAGE in b.columns and b.values is None]
     if not listing:
         found = ", ".join(f"data_{b.name}" for b in blocks)
@@ -100,7 +106,7 @@ def read_block(path: Path | str, block: StarBlock, columns: Iterable[str] | None
             skiprows=block.first_line,
             nrows=block.rows,
             index_col=False,
-            comment="#",
+            comment="#" if block.commented else None,
             keep_default_na=False,
             na_values={c: ["nan", "NaN", "<NA>"] for c in wanted if c != IMAGE},
             engine="c",
@@ -161,54 +167,65 @@ def checked_selection(indices, n: int, path: Path | str) -> np.ndarray:
 
 
 def write_star(path: Path | str, blocks: dict[str, pd.DataFrame]) -> None:
-    """Write tables as the blocks of a star file; it appears whole or not at all."""
-    import starfile
-
-    with atomic_path(path) as temporary:
-        starfile.write(blocks, temporary, overwrite=True, float_format="%.6f")
+    """Write tables as the loops of a star file, as RELION 3.1 and later do; it appears whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf8", newline="\n") as file:
+        for name, table in blocks.items():
+            file.write(f"\n# version 30001\n\ndata_{name}\n\nloop_\n")
+            file.writelines(f"_{column} #{i}\n" for i, column in enumerate(table.columns, 1))
+            table.to_csv(file, sep=" ", header=False, index=False, float_format="%.6f", na_rep="nan")
+            file.write("\n")
 
 
 def _scan(lines: Iterable[bytes], path: Path) -> list[StarBlock]:
     """One pass: block headers are parsed, rows only counted."""
-    blocks: list[StarBlock] = []
-    name: str | None = None
-    columns: list[str] = []
-    values: dict[str, str] = {}
-    loop, in_rows, first, rows, last = False, False, 0, 0, b""
-
-    def close() -> None:
-        if name is None:
-            return
-        if loop and rows and b'"' not in last and b"'" not in last and len(last.split()) < len(columns):
-            raise HeteroError(
-                f"{path} is cut short: the last row of data_{name} has {len(last.split())} of {len(columns)} columns."
-            )
-        if columns:
-            blocks.append(StarBlock(name, tuple(columns), first, rows if loop else 1, None if loop else dict(values)))
-
+    found: list[_Reading] = []
     for number, raw in enumerate(lines):
         line = raw.strip()
-        if in_rows and line[:5] != b"data_":
-            if _is_row(line):
-                rows, last = rows + 1, line
-            continue
         if line[:5] == b"data_":
-            close()
-            name, columns, values = line[5:].decode(errors="replace"), [], {}
-            loop, in_rows, rows, last = False, False, 0, b""
-        elif name is None:
-            continue
+            found.append(_Reading(line[5:].decode(errors="replace")))
+        elif found and line:
+            found[-1].take(number, line)
+    return [reading.block(path) for reading in found if reading.columns]
+
+
+@dataclass
+class _Reading:
+    """A block of which line after line comes in."""
+
+    name: str
+    columns: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    loop: bool = False
+    first: int = 0
+    rows: int = 0
+    last: bytes = b""
+    comment: bool = False  # a comment came after the first row
+    commented: bool = False  # and a row after it
+
+    def take(self, number: int, line: bytes) -> None:
+        if line[:1] == b"#":
+            self.comment = self.rows > 0
+        elif self.rows:
+            self.rows, self.last = self.rows + 1, line
+            self.commented |= self.comment
         elif line == b"loop_":
-            loop = True
+            self.loop = True
         elif line[:1] == b"_":
-            words = _split(line)
-            columns.append(words[0][1:])
-            if not loop:
-                values[words[0][1:]] = words[1] if len(words) > 1 else ""
-        elif loop and columns and _is_row(line):
-            in_rows, first, rows, last = True, number, 1, line
-    close()
-    return blocks
+            name, *value = _split(line)
+            self.columns.append(name[1:])
+            self.values[name[1:]] = value[0] if value else ""
+        elif self.loop and self.columns:
+            self.first, self.rows, self.last = number, 1, line
+
+    def block(self, path: Path) -> StarBlock:
+        words = len(self.last.split())
+        if self.rows and b'"' not in self.last and b"'" not in self.last and words < len(self.columns):
+            raise HeteroError(
+                f"{path} is cut short: the last row of data_{self.name} has {words} of {len(self.columns)} columns."
+            )
+        if not self.loop:
+            return StarBlock(self.name, tuple(self.columns), self.first, 1, self.values)
+        return StarBlock(self.name, tuple(self.columns), self.first, self.rows, None, self.commented)
 
 
 def _is_row(line: bytes) -> bool:

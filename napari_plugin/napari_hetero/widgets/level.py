@@ -38,16 +38,20 @@ class LevelWidget(Dock):
         self.method = QComboBox()
         self.method.addItem("neural network", "cnn")
         self.method.addItem("percentile of the voxels", "percentile")
-        self.method.setToolTip(
-            "The network was trained on simulated maps; the percentile rule is the plain alternative"
+        self.method.addItem("false discovery rate", "fdr")
+        self.method.addItem("mass of the molecule", "mass")
+        self.method.setToolTip("The network was trained on simulated maps; the others are plain rules")
+        defaults = level_command.Settings(maps=())
+        self.percentile = _number(
+            (1, 99.99), defaults.percentile, "%", "So many per cent of the map's voxels lie below it"
         )
-        self.percentile = QDoubleSpinBox()
-        self.percentile.setRange(1.0, 99.99)
-        self.percentile.setDecimals(2)
         self.percentile.setSingleStep(0.5)
-        self.percentile.setValue(level_command.Settings(maps=()).percentile)
-        self.percentile.setSuffix(" %")
-        self.percentile.setToolTip("So many per cent of the map's voxels lie below the level")
+        self.fdr = _number(
+            (0.01, 50), 100 * defaults.fdr, "%", "So much of what is above may be noise; for maps that are not masked"
+        )
+        self.mass = _number((1, 1e6), 100, "kDa", "The level encloses this mass at 0.81 Da per cubic Å")
+        self.share = QCheckBox("Share between the maps")
+        self.share.setToolTip("Levels change smoothly where the maps of the ensemble do (eight maps or more)")
         self.keep = QCheckBox("Keep levels in the folder's ensemble.csv")
         self.keep.setToolTip("ensemble.csv is read when the folder is opened again; its other columns stay as they are")
         self.keep.setChecked(True)
@@ -58,6 +62,9 @@ class LevelWidget(Dock):
         self.form.addRow("For", self.target)
         self.form.addRow("By", self.method)
         self.form.addRow("Percentile", self.percentile)
+        self.form.addRow("Noise at most", self.fdr)
+        self.form.addRow("Mass", self.mass)
+        self.form.addRow("", self.share)
         self.column.addWidget(self.empty)
         self.column.addLayout(self.form)
         self.column.addWidget(self.keep)
@@ -102,7 +109,10 @@ class LevelWidget(Dock):
         for widget in (self.target, self.method):
             widget.setEnabled(some)
         self.run.button.setEnabled(some and not self.run.job.running)
-        self.form.setRowVisible(self.percentile, self.method.currentData() == "percentile")
+        method = self.method.currentData()
+        for name, row in (("percentile", self.percentile), ("fdr", self.fdr), ("mass", self.mass)):
+            self.form.setRowVisible(row, method == name)
+        self.form.setRowVisible(self.share, some and method == "cnn" and self.target.currentText().startswith("all "))
         self.keep.setVisible(some and self.target.currentData()[1] is not None)
         self.table.setVisible(self.table.rowCount() > 0)
 
@@ -117,6 +127,9 @@ class LevelWidget(Dock):
             maps=paths,
             method=self.method.currentData(),
             percentile=self.percentile.value(),
+            fdr=self.fdr.value() / 100,
+            mass=self.mass.value() if self.method.currentData() == "mass" else None,
+            share=self.share.isChecked() and self.share.isVisibleTo(self),
             out=table if self.keep.isChecked() else None,
         )
         return lambda progress: level_command.run(settings, progress)
@@ -128,7 +141,7 @@ class LevelWidget(Dock):
             words = [row["name"], "-", "", ""] if "error" in row else _words(row)
             for column, text in enumerate(words):
                 item = QTableWidgetItem(text)
-                item.setToolTip(row.get("error", row["path"]))
+                item.setToolTip(row.get("error", _remark(row)))
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(i, column, item)
@@ -153,7 +166,28 @@ class LevelWidget(Dock):
 
 
 def _words(row: dict) -> list[str]:
-    return [row["name"], f"{row['level']:.4g}", f"{row['level_sd']:.1f}", f"{row['mass_kda']:,.0f}"]
+    name = f"{row['name']} (outlier)" if row.get("outlier") else row["name"]
+    return [name, f"{row['level']:.4g}", f"{row['level_sd']:.1f}", f"{row['mass_kda']:,.0f}"]
+
+
+def _remark(row: dict) -> str:
+    """What a row's tooltip says."""
+    lines = [row["path"]]
+    if "level_low" in row:
+        lines.append(f"With 68 % the level lies between {row['level_low']:.4g} and {row['level_high']:.4g}.")
+    if row.get("outlier"):
+        lines.append("Its level lies far from those of the other maps.")
+    return "\n".join(lines)
+
+
+def _number(limits: tuple[float, float], value: float, unit: str, tip: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(*limits)
+    box.setDecimals(2)
+    box.setValue(value)
+    box.setSuffix(f" {unit}")
+    box.setToolTip(tip)
+    return box
 
 
 def _make_table() -> QTableWidget:
