@@ -50,8 +50,8 @@ class EffectRule:
     ) -> list[np.ndarray]:
         """Blocks as arrays of column numbers of ``patterns``, largest first.
 
-        Memory: ``on`` as float32 and, while it is made, twice as float64; one tile of ``2048 x 2048``; the edges
-        (8 bytes each, and some 40 while they are grouped).
+        Memory: ``on`` as float32; one tile of ``2048 x 2048``; the edges (8 bytes each, and some 40 while they are
+        grouped).
 
         Args:
             gather: collects the linked pairs from the tiles of :class:`EffectQuery`.
@@ -157,7 +157,10 @@ class EffectQuery:
 def standardise(on: np.ndarray) -> np.ndarray:
     """``(n, m)`` 0/1 patterns -> float32 columns of mean 0 and s.d. 1. Every column must change."""
     mean = on.mean(axis=0, dtype=np.float64)
-    return ((on - mean) / np.sqrt(mean * (1 - mean))).astype(np.float32)
+    z = on.astype(np.float32)
+    z -= mean.astype(np.float32)
+    z *= (1 / np.sqrt(mean * (1 - mean))).astype(np.float32)
+    return z
 
 
 def signature(z: np.ndarray, columns: np.ndarray) -> np.ndarray:
