@@ -69,6 +69,27 @@ def test_the_page_needs_nothing_but_itself(known, tmp_path, capsys):
     assert len(open_ensemble(out / "ensemble")) == 4
 
 
+@pytest.mark.parametrize("verb", ["analyze", "landscape"])
+def test_groups_lead_to_particle_files(known, tmp_path, capsys, verb):
+    """Labels as a rule of ``hetero select``; the particles behind a map by what is known of the map."""
+    flags = {"analyze": ("--k", 3, "--mixture", 3, "--skip-umap"), "landscape": ("--volumes", 9, "--states", 3)}[verb]
+    assert say(capsys, verb, known, *flags, "--out", tmp_path / "a")[0] == DONE
+    table, column = {"analyze": ("labels.csv", "mixture"), "landscape": ("particles.csv", "state")}[verb]
+    label = int(pd.read_csv(tmp_path / "a" / table)[column][4])
+    chosen = tmp_path / "mine.txt"
+    status, _, err = say(capsys, "select", tmp_path / "a" / table, "--rule", f"{column} = {label}", "--out", chosen)
+    assert (status, err) == (DONE, "")
+    assert np.loadtxt(chosen, dtype=int).tolist() == np.flatnonzero(TRUTH == 1).tolist()
+    assigned = pd.read_csv(tmp_path / "a" / "assignment.csv", index_col="particle")["name"]
+    maps = tmp_path / "a" / {"analyze": "ensemble", "landscape": "volumes"}[verb]
+    ensemble = open_ensemble(maps)
+    assert assigned.value_counts().reindex(ensemble.names).tolist() == ensemble.table["n_particles"].tolist()
+    (tmp_path / "o.csv").write_text("name,block\n" + "".join(f"{n},{int(n == assigned[4])}\n" for n in ensemble.names))
+    labels = ("--labels", tmp_path / "a" / "assignment.csv")
+    assert say(capsys, "select", tmp_path / "o.csv", *labels, "--rule", "block > 0.5", "--out", chosen)[0] == DONE
+    assert np.loadtxt(chosen, dtype=int).tolist() == np.flatnonzero(assigned == assigned[4]).tolist()
+
+
 def test_one_number_and_few_particles_are_enough(write_cryodrgn, tmp_path, capsys):
     folder = write_cryodrgn(zdim=1, n=12)
     status, text, _ = say(capsys, "analyze", folder, "--k", 2, "--mixture", 2, "--out", tmp_path / "a")

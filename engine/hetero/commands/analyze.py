@@ -12,6 +12,7 @@ import pandas as pd
 import hetero
 from hetero.commands import POSITIONAL, check_range
 from hetero.commands.analyze_page import DARK, SurfaceSeries, write_page, write_planes
+from hetero.commands.assignments import ASSIGNMENT, write_assignment
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
@@ -21,15 +22,16 @@ from hetero.maps import write_ensemble
 from hetero.progress import Progress, silent
 
 MARK = "analysis.json"
-FOLDER = FolderKind(MARK, (MARK, "report.html", "labels.csv", "ensemble", "pc[0-9]*", "*.png"))
+FOLDER = FolderKind(MARK, (MARK, "report.html", "labels.csv", ASSIGNMENT, "ensemble", "pc[0-9]*", "*.png"))
 
 
 @dataclass(frozen=True)
 class Settings:
     """Look at the latents of a run: components, UMAP, clusters, paths along components, maps, and one page about it.
 
-    Writes report.html, labels.csv (a row a particle), ensemble/ (a map for each cluster, with n_particles), pc1/ ...
-    (maps along each component) and the pictures.
+    Writes report.html, labels.csv (a row a particle), ensemble/ (a map for each cluster, with n_particles),
+    assignment.csv (the map that stands for each particle, as other verbs' --labels takes it), pc1/ ... (maps along each
+    component) and the pictures.
 
     Attributes:
         run: Folder of a run of Hetero's, or one that cryoDRGN wrote.
@@ -109,6 +111,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         labels.to_csv(folder / "labels.csv", index=False, float_format="%.6g")
         table = point_table(model.latents[clusters.nearest], model.particle_index[clusters.nearest])
         table = table.assign(cluster=np.arange(settings.k), n_particles=clusters.sizes)
+        write_assignment(folder / ASSIGNMENT, model.particle_index, table.index.to_numpy()[clusters.labels])
         drawn = _write_maps(
             folder, "ensemble", model, table, [f"{n:,} particles" for n in clusters.sizes], view, progress
         )

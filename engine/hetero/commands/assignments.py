@@ -11,6 +11,9 @@ from hetero.errors import HeteroError
 from hetero.latent import Run
 from hetero.maps import map_name, read_table
 
+ASSIGNMENT = "assignment.csv"
+"""What verbs that make a volume for many particles call the table of these."""
+
 
 def read_assignment(path: Path, volumes: pd.Index) -> pd.Series:
     """Volume name of each particle, indexed by ``particle``.
@@ -32,6 +35,11 @@ def read_assignment(path: Path, volumes: pd.Index) -> pd.Series:
     labels = _labels(path)
     names = _by_number(path, volumes, int(labels.max()) + 1)
     return pd.Series(names[labels], index=pd.RangeIndex(len(labels), name="particle"), name="name")
+
+
+def write_assignment(path: Path, particles: np.ndarray, volumes: np.ndarray) -> None:
+    """A table that :func:`read_assignment` reads: ``(n,)`` particle numbers and names of their volumes."""
+    pd.DataFrame({"particle": particles, "name": volumes}).to_csv(path, index=False)
 
 
 def nearest_volumes(run: Run, path: Path, volumes: pd.Index) -> pd.Series:

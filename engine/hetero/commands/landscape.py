@@ -12,6 +12,7 @@ import pandas as pd
 import hetero
 from hetero.commands import POSITIONAL, check_range
 from hetero.commands.analyze_page import DARK, SurfaceSeries
+from hetero.commands.assignments import ASSIGNMENT, write_assignment
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
@@ -22,7 +23,9 @@ from hetero.maps import Ensemble, Volume, grid_text, open_ensemble, read_map, sa
 from hetero.progress import Progress, silent
 
 MARK = "landscape.json"
-FOLDER = FolderKind(MARK, (MARK, "volumes", "states", "sd", "mask.mrc", "particles.csv", "*.png", "report.html"))
+FOLDER = FolderKind(
+    MARK, (MARK, "volumes", "states", "sd", "mask.mrc", "particles.csv", ASSIGNMENT, "*.png", "report.html")
+)
 _BOX = 64
 
 
@@ -31,7 +34,8 @@ class Settings:
     """Group the particles of a run by what their maps look like, not by where their latents lie.
 
     Many maps are decoded, compared voxel by voxel under a mask, and joined into states. Writes volumes/ (the maps),
-    states/ and sd/ (mean and s.d. of each state's maps), particles.csv (the state of every particle) and pictures.
+    states/ and sd/ (mean and s.d. of each state's maps), particles.csv (the state of every particle), assignment.csv
+    (the map that stands for it) and pictures.
 
     Attributes:
         run: Folder of a run of Hetero's, or one that cryoDRGN wrote.
@@ -179,8 +183,8 @@ def _write_tables(folder: Path, table: pd.DataFrame, components, states, labels,
     scores = pd.DataFrame(components.scores, index=table.index)
     scores.columns = [f"voxel_pc{i + 1}" for i in range(scores.shape[1])]
     pd.concat([table.assign(state=states), scores], axis=1).to_csv(folder / "volumes" / "ensemble.csv")
-    every = {"particle": particles, "volume": table.index.to_numpy()[labels], "state": states[labels]}
-    pd.DataFrame(every).to_csv(folder / "particles.csv", index=False)
+    pd.DataFrame({"particle": particles, "state": states[labels]}).to_csv(folder / "particles.csv", index=False)
+    write_assignment(folder / ASSIGNMENT, particles, table.index.to_numpy()[labels])
 
 
 def _write_pictures(folder: Path, components, states, sizes, means) -> bool:
