@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from hetero.cli import BAD_INPUT, DONE, main
 from hetero.commands import analyze
+from hetero.commands.analyze_page import SurfaceSeries
 from hetero.commands.open_run import open_run
 from hetero.errors import Cancelled, HeteroError
 from hetero.latent import landscape
@@ -95,6 +96,15 @@ def test_one_number_and_few_particles_are_enough(write_cryodrgn, tmp_path, capsy
     status, text, _ = say(capsys, "analyze", folder, "--k", 2, "--mixture", 2, "--out", tmp_path / "a")
     assert status == DONE and "no UMAP was made: latents of 1 number need none" in text
     assert (tmp_path / "a" / "components.png").stat().st_size > 5000
+
+
+def test_dark_maps_are_told_from_bright_ones():
+    z, y, x = np.indices((16, 16, 16)) - 8
+    blob = np.exp(-(z**2 + y**2 + x**2) / 8) + np.random.default_rng(0).normal(0, 0.05, (16, 16, 16))
+    for data, dark in ((blob, False), (-blob, True)):
+        drawn = SurfaceSeries()
+        assert len(list(drawn.watching([Volume(data), Volume(data)]))) == len(drawn.pictures) == 2
+        assert drawn.dark is dark
 
 
 def test_cancelling_an_analysis_leaves_nothing(known, tmp_path):

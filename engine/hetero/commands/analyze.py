@@ -77,8 +77,7 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Write the analysis; ``{out, report, ensemble, labels, n, zdim, shares, sizes, mixture_sizes, trust,
-    notes}``.
+    """Write the analysis; ``{out, report, ensemble, labels, n, zdim, shares, sizes, mixture_sizes, trust, notes}``.
 
     ``shares`` are the components' shares of the variance, ``sizes`` the clusters' numbers of particles; ``trust`` has
     ``sentences`` and ``warnings`` for people, and the numbers behind them.
@@ -88,7 +87,6 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """
     from hetero.commands.analyze_trust import gather, judge
     from hetero.latent.clusters import k_means, mixture_labels
-    from hetero.latent.paths import component_path
     from hetero.latent.pca import principal_components
 
     check_folder(settings.out, FOLDER)
@@ -115,12 +113,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         drawn = _write_maps(
             folder, "ensemble", model, table, [f"{n:,} particles" for n in clusters.sizes], view, progress
         )
-        for number in range(1, min(settings.components, model.zdim) + 1):
-            path = component_path(components, scores, number - 1, settings.per_component)
-            places = components.scores(path)[:, number - 1]
-            along = point_table(path).assign(**{f"pc{number}": places})
-            titles = [f"pc{number} = {place:.3g}" for place in places]
-            _write_maps(folder, f"pc{number}", model, along, titles, view, progress)
+        _write_paths(folder, settings, model, components, view, progress)
         result = {
             "out": str(settings.out),
             "report": str(settings.out / "report.html"),
@@ -185,6 +178,19 @@ def _labels(model: Run, scores, embedding, clusters, mixture) -> pd.DataFrame:
     if embedding is not None:
         columns |= {"umap1": embedding[:, 0], "umap2": embedding[:, 1]}
     return pd.DataFrame(columns | {"cluster": clusters, "mixture": mixture})
+
+
+def _write_paths(folder: Path, settings: Settings, model: Run, components, view: View, progress: Progress) -> None:
+    """Maps along each of the first components: pc1 ..."""
+    from hetero.latent.paths import component_path
+
+    scores = components.scores(model.latents)
+    for number in range(1, min(settings.components, model.zdim) + 1):
+        path = component_path(components, scores, number - 1, settings.per_component)
+        places = components.scores(path)[:, number - 1]
+        titles = [f"pc{number} = {place:.3g}" for place in places]
+        table = point_table(path).assign(**{f"pc{number}": places})
+        _write_maps(folder, f"pc{number}", model, table, titles, view, progress)
 
 
 def _write_maps(

@@ -145,8 +145,8 @@ def _leakage(trust: Trust, evidence: Evidence, model: Run, seed: int, progress: 
         )
     if slight:
         trust.warnings.append(
-            f"The latents know a little of the {_listed(slight, known)}. That makes no groups, but small differences "
-            "within them may be of imaging, not of structure."
+            f"The latents know a little of the {_listed(slight, known)}. That is too little to make the large groups, "
+            "but small differences within them may be of imaging, not of structure."
         )
     if known:
         trust.sentences.append(
