@@ -207,6 +207,19 @@ def test_packaged_structure_reads():
     assert 2.1 * ribosome.weights.sum() == pytest.approx(10308 * 110 + 3910 * 321, rel=0.01)
 
 
+def test_backbone_alone_weighs_as_much_as_whole_residues(tmp_path):
+    line = "ATOM  {:5d}  {:2}  ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00  0.00           {}"
+    atoms = [
+        (4 * i + k, name, i + 1, 3.8 * i, 1.3 * k, 0, name[0])
+        for i in range(9)
+        for k, name in enumerate(("N", "CA", "C", "O"))
+    ]
+    (tmp_path / "backbone.pdb").write_text("\n".join(line.format(*atom) for atom in atoms) + "\nEND\n")
+    weights = read_structure(tmp_path / "backbone.pdb").weights.reshape(9, 4)
+    np.testing.assert_allclose(weights.sum(axis=1), 51)  # electrons of a mean amino acid
+    np.testing.assert_allclose(weights[:, 0] / weights[:, 3], 7 / 8)  # nitrogen, oxygen
+
+
 def test_structure_errors(tmp_path):
     (tmp_path / "a.pdb").write_text("nothing here\n")
     for name in ("a.pdb", "gone.cif"):

@@ -5,6 +5,7 @@ and sharpening, noise with a spectrum and contrast-transfer ripples, weak and mi
 offset.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ VOLUME_PER_ELECTRON = 2.65  # Å^3: a residue has 110 Da and 51 electrons (witho
 # Share of the molecular volume that the envelope encloses. Authors show less of it where side chains can be seen and
 # are generous with blobs; chosen so that the labels' medians come near those of 3,784 authors' levels from 2 to 10 Å.
 _SHARE_RESOLUTION, _SHARE = (3.0, 6.0, 10.0), (0.7, 0.7, 1.0)
+_COARSEST = 10.0  # Å; none of 3,784 maps with authors' levels is coarser. A few of ours are, as pilots of decoders are.
+_LEFT = 0.2  # of the amplitude: what is weaker is not seen
 _ATOM_SIGMA = 0.6  # Å, width of a well-ordered atom
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap
 
@@ -62,11 +65,13 @@ def _simulate(structure, rng, max_box) -> SimulatedMap | None:
     decoder = rng.random() < 0.25
     n, apix, resolution = _sampling(positions, rng, max_box, decoder)
     voxels = positions / apix + (n - 1) / 2 + rng.normal(0, 0.02 * n, 3)
-    share = float(np.interp(resolution, _SHARE_RESOLUTION, _SHARE))
-    envelope = _envelope(voxels, electrons * (occupancy > 0.5), n, apix, resolution=resolution, share=share)
+    change = _change(decoder, rng)
+    seen = _seen_resolution(resolution, change)
+    share = float(np.interp(seen, _SHARE_RESOLUTION, _SHARE))
+    envelope = _envelope(voxels, electrons * (occupancy > 0.5), n, apix, resolution=seen, share=share)
     if envelope.sum() <= 20:
         return None
-    density = _density(voxels, positions, electrons * occupancy, (n, apix, resolution, decoder), rng)
+    density = _density(voxels, positions, electrons * occupancy, (n, apix, resolution, change), rng)
     inside = density[envelope]  # a sharpened map has little mean and large deviations
     data = density / max(float(np.hypot(inside.mean(), 0.5 * inside.std())), 1e-3 * float(density.max()))
     solid = envelope
@@ -121,14 +126,14 @@ def _rotation(rng) -> np.ndarray:
 
 
 def _sampling(positions, rng, max_box, decoder) -> tuple[int, float, float]:
-    """Box (voxels), voxel size (Å) and resolution (Å) that could go together."""
+    """Box (voxels), voxel size (Å) and resolution (Å) that could go together; most are 2.5 to 10 Å, as the authors'."""
     diameter = float(np.ptp(positions, axis=0).max()) + 5
     # From tight to three times the particle, 1.7 on average; a few specimens (filaments, sheets) leave the box.
     padding = rng.uniform(0.6, 0.95) if rng.random() < 0.06 else np.exp(rng.triangular(0.05, 0.5, 1.1))
     side = diameter * padding
+    finest = min(math.ceil(side / (_COARSEST / 2.05)), max_box) if rng.random() < 0.85 else 0
     if decoder:
-        n = int(rng.choice([32, 48, 64, 64, 64, 96]))
-        n = min(n, max_box)
+        n = min(max(int(rng.choice([32, 48, 64, 64, 64, 96, 128])), finest), max_box)
         return n, side / n, float(max(side / n * rng.uniform(2.05, 3.0), 3.5))
     kind = rng.random()
     if kind < 0.45:  # finely sampled and well resolved, as most of today's entries
@@ -136,14 +141,30 @@ def _sampling(positions, rng, max_box, decoder) -> tuple[int, float, float]:
     else:
         n = round(np.exp(rng.uniform(np.log(24), np.log(max_box + 1))))
         n = int(np.clip(n, min(24, max_box), max(16, side / 0.8)))
+    n = max(n, finest)
     apix = side / n
     if kind < 0.65:
         wanted = np.exp(rng.normal(np.log(3.5), 0.3))
     elif kind < 0.85:
-        wanted = rng.uniform(5, 12)
+        wanted = rng.uniform(5, _COARSEST)
     else:
         wanted = apix * rng.uniform(2.05, 5)
+        wanted = min(wanted, _COARSEST) if finest else wanted
     return n, apix, float(max(wanted, 2.05 * apix, 2.0))
+
+
+def _change(decoder, rng) -> float:
+    """Log10 of what is left of the amplitude at the resolution, relative to the origin's.
+
+    From over-blurred (2 %, as in unsharpened maps) to over-sharpened (6 times).
+    """
+    change = rng.uniform(-1.7, 0.2) if rng.random() < (0.4 if decoder else 0.12) else rng.normal(0.1, 0.4)
+    return float(np.clip(change, -1.7, 0.2 if decoder else 0.8))
+
+
+def _seen_resolution(resolution: float, change: float) -> float:
+    """Å down to which a fifth of the amplitude is left: nobody sees more than that in a blurred map."""
+    return resolution * float(np.sqrt(max(1.0, change / np.log10(_LEFT))))
 
 
 def _frequencies(n: int, apix: float) -> np.ndarray:
@@ -188,7 +209,7 @@ def _envelope(voxels, electrons, n, apix, *, resolution, share) -> np.ndarray:
 
 def _density(voxels, positions, weights, sampling, rng) -> np.ndarray:
     """Atoms as a reconstruction shows them: parts less resolved, a fall-off, a cut, a loss of low frequencies."""
-    n, apix, resolution, decoder = sampling
+    n, apix, resolution, change = sampling
     s = _frequencies(n, apix)
     groups = np.zeros(len(positions), int)
     blurs = [_ATOM_SIGMA]
@@ -203,9 +224,7 @@ def _density(voxels, positions, weights, sampling, rng) -> np.ndarray:
         chosen = groups == group
         transform = fft.rfftn(_spread(voxels[chosen], weights[chosen], n))
         total += transform * np.exp(np.float32(-2 * np.pi**2 * sigma**2) * s**2)
-    # From over-blurred (2 % left at the resolution, as in unsharpened maps) to over-sharpened (6 times the origin's).
-    change = rng.uniform(-1.7, 0.2) if rng.random() < (0.4 if decoder else 0.12) else rng.normal(0.1, 0.4)
-    fall = np.log(10 ** np.clip(change, -1.7, 0.2 if decoder else 0.8)) * resolution**2
+    fall = change * np.log(10) * resolution**2
     total *= np.exp(np.float32(fall) * np.minimum(s, 1.3 / resolution) ** 2) * _low_pass(s, resolution)
     if rng.random() < 0.5:
         wavelength = float(np.ptp(positions, axis=0).max()) * rng.uniform(0.5, 2)

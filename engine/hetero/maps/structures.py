@@ -9,8 +9,9 @@ from hetero.errors import HeteroError
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap: the transform falls to 1/e at 1/resolution
-# Of a mean amino acid / nucleotide without hydrogens, when one atom stands for it.
+# Of a mean amino acid / nucleotide without hydrogens, when one atom, or the backbone, stands for it.
 _RESIDUE_ELECTRONS = {"CA": 51.0, "P": 155.0}
+_BACKBONE = {"N", "CA", "C", "O", "OXT"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Structure:
 
     Attributes:
         positions: ``(n, 3)`` Å along z, y, x.
-        weights: ``(n,)`` electrons of each atom; of the whole residue where one atom stands for it.
+        weights: ``(n,)`` electrons of each atom; together those of the whole residue in models without side chains.
         chains: ``(n,)`` chain names.
         name: for tables and messages.
     """
@@ -41,7 +42,8 @@ def is_structure_path(path: Path | str) -> bool:
 def read_structure(path: Path | str) -> Structure:
     """Read the first model of a PDB or mmCIF file (also ``.gz``), without hydrogens and waters.
 
-    In a structure of one atom a residue (C-alpha, P) each atom carries the electrons of its residue.
+    In a structure of one atom a residue (C-alpha, P) each atom carries the electrons of its residue, and in one of the
+    backbone alone its atoms share them.
 
     Raises:
         HeteroError: not there, not a structure, or without atoms.
@@ -59,10 +61,11 @@ def read_structure(path: Path | str) -> Structure:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     model.remove_hydrogens()
     model.remove_waters()
-    positions, weights, names, chains = [], [], [], []
+    positions, weights, names, chains, residues = [], [], [], [], []
     for chain in model[0]:
-        for residue in chain:
+        for number, residue in enumerate(chain):
             for atom in residue:
+                residues.append((chain.name, number))
                 positions.append((atom.pos.z, atom.pos.y, atom.pos.x))
                 weights.append(atom.element.atomic_number * atom.occ)
                 names.append(atom.name)
@@ -72,6 +75,9 @@ def read_structure(path: Path | str) -> Structure:
     weights = np.array(weights, dtype=float)
     if set(names) <= set(_RESIDUE_ELECTRONS):
         weights = np.array([_RESIDUE_ELECTRONS[name] for name in names])
+    elif set(names) <= _BACKBONE:
+        _, of = np.unique([f"{chain} {number}" for chain, number in residues], return_inverse=True)
+        weights *= _RESIDUE_ELECTRONS["CA"] / np.maximum(np.bincount(of, weights), 1e-9)[of]
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return Structure(np.array(positions), weights, np.array(chains), name)
 
