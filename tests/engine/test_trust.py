@@ -43,9 +43,9 @@ def test_what_is_foretold_is_the_share_that_the_latents_know():
 def test_an_unrelated_target_is_seldom_called_related():
     rng = RNG(2)
     latents = rng.standard_normal((400, 3)).astype(np.float32)
-    found = foretold_by_neighbours(latents, {str(i): rng.standard_normal((400, 2)) for i in range(200)})
+    found = foretold_by_neighbours(latents, {str(i): rng.standard_normal((400, 2)) for i in range(100)})
     chances = np.array([f.p for f in found.values()])
-    assert (chances <= 0.05).mean() == pytest.approx(0.05, abs=0.04)
+    assert (chances <= 0.05).mean() == pytest.approx(0.05, abs=0.05)
     assert np.mean([f.share for f in found.values()]) == pytest.approx(0, abs=0.004)
 
 
