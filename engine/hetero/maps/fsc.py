@@ -68,7 +68,7 @@ def fourier_shells(shape: tuple[int, int, int], apix) -> tuple[np.ndarray, np.nd
     x = np.fft.rfftfreq(shape[2], apix[2])
     step = 1 / max(n * a for n, a in zip(shape, apix, strict=True))
     radius = np.sqrt((z**2)[:, None, None] + (y**2)[:, None] + x**2)
-    count = int(round(min(0.5 / a for a in apix) / step + 1e-6)) + 1
+    count = int(min(0.5 / a for a in apix) / step + 1e-6) + 1
     return np.rint(radius / step).astype(np.int32), np.arange(count) * step
 
 

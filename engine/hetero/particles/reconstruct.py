@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import irfftn, rfftn
+from scipy.ndimage import gaussian_filter
 
 from hetero.errors import HeteroError
-from hetero.maps.fsc import FSC, fsc_curves, fsc_mask
+from hetero.maps.fsc import FSC, fourier_shells, fsc_curves, fsc_mask
 from hetero.particles.backproject import FourierSums, backproject
 from hetero.particles.particles import Particles
 from hetero.progress import Progress, silent
 
 _LEAST, _MOST = 1e-3, 10.0  # bounds of noise over signal in half maps
 _MEANINGFUL = 0.143
+_NEAR = 0.6  # of the resolution: s.d. of the neighbourhood in which signal and noise are told apart
 _FAINTEST = 0.01  # FSC that shells beyond the resolution are weighted by at least: a fiftieth of their amplitude
 
 
@@ -21,7 +24,8 @@ class Reconstruction:
 
     Attributes:
         data: ``(box, box, box)`` float32, of all particles: Wiener's filter with the signal-to-noise ratio of each shell
-            taken from the FSC; faint in shells after it first falls below 0.143.
+            taken from the FSC, faint in shells after it first falls below 0.143; and with the same filter in space, so
+            that noise around the particle, where the halves do not agree, is faint.
         halves: two such maps, each of half the particles, unfiltered.
         fsc: of the halves, corrected for the mask around ``data``.
     """
@@ -98,7 +102,23 @@ def combine(first: FourierSums, second: FourierSums, apix: float) -> Reconstruct
         return first.to_map(_noise_to_signal(_falling(fsc.best)) * mean_density)
 
     fsc = fsc_curves(*halves, apix, fsc_mask(filtered(fsc), apix))
-    return Reconstruction(filtered(fsc), halves, fsc)
+    width = _NEAR * (fsc.resolution(_MEANINGFUL) or 2 * apix) / apix
+    return Reconstruction(filtered(fsc) * _agreement(halves, fsc, width), halves, fsc)
+
+
+def _agreement(halves: tuple[np.ndarray, np.ndarray], fsc: FSC, width: float) -> np.ndarray:
+    """``(box, box, box)`` Wiener's factor in space: the share of signal in the mean of two halves, 0 to 1.
+
+    Signal is the halves' product, noise a quarter of their squared difference, both under a Gaussian of ``width``
+    voxels, after the filter that the FSC asks for.
+    """
+    shape = halves[0].shape
+    shells, frequency = fourier_shells(shape, 1.0)
+    factor = np.append(1 / (1 + _noise_to_signal(_falling(fsc.best))), 0.0)[np.minimum(shells, len(frequency))]
+    a, b = (irfftn(rfftn(half) * factor, s=shape) for half in halves)
+    signal = np.maximum(gaussian_filter(a * b, width), 0)
+    noise = gaussian_filter((a - b) ** 2, width) / 4
+    return (signal / np.maximum(signal + noise, 1e-30)).astype(np.float32)
 
 
 def _noise_to_signal(fsc: np.ndarray) -> np.ndarray:
