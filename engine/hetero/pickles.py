@@ -90,7 +90,7 @@ def read_pickles(path: Path | str) -> list[Any]:
 
 
 def write_pickle(path: Path | str, *values: Any) -> None:
-    """Write values (arrays, numbers, tuples) as pickles one after the other, for other programs; whole or not at all."""
+    """Write values (arrays, numbers, tuples) as pickles one after the other; whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         for value in values:
             pickle.dump(value, file, protocol=4)

@@ -72,7 +72,8 @@ def test_projections_give_their_map(clean, tmp_path, capsys):
     star, truth = clean
     out = tmp_path / "out"
     status, text, err = say(capsys, "reconstruct", star, "--out", out)
-    assert (status, err) == (DONE, "") and "from 1,200 particles" in text and "(the refinement's own): 600 and 600" in text
+    assert (status, err) == (DONE, "") and "from 1,200 particles" in text
+    assert "(the refinement's own): 600 and 600" in text
     assert sorted(p.name for p in out.iterdir()) == sorted(
         ["map.mrc", "half1.mrc", "half2.mrc", "fsc.csv", "fsc.png", "config.json"]
     )
@@ -109,7 +110,7 @@ def test_each_part_of_an_image_matters(clean):
 
 @pytest.mark.parametrize("box", [24, 25])
 def test_sums_are_those_of_the_plain_definition(globule, tmp_path, box):
-    """Every pixel of whole transforms, with its CTF, to its eight neighbours on the whole grid; any number of threads."""
+    """Every pixel of whole transforms, with its CTF, to its eight neighbours on the whole grid; any threads."""
     rng = np.random.default_rng(3)
     truth, poses, ctf = truth_of(globule, 1, box), random_poses(7, 6.0, rng), microscope(7, rng)
     images, weights = images_of(truth, poses, ctf), rng.uniform(0.5, 2, 7)

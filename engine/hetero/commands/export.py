@@ -22,8 +22,11 @@ from hetero.progress import Progress, silent
 
 MARK = "export.json"
 LATENTS, INDICES, POSES, CTFS, CONFIG = "latents.csv", "ind.pkl", "poses.pkl", "ctf.pkl", "config.yaml"
-_WRITTEN = (MARK, LATENTS, INDICES, POSES, CTFS, CONFIG, "z.*.pkl", "weights.*.pkl", "particles.star", "particles.cs")
-FOLDER = FolderKind(MARK, _WRITTEN)
+LOG = "run.log"
+_NUMBERED = ("z.*.pkl", "weights.*.pkl")
+FOLDER = FolderKind(
+    MARK, (MARK, LATENTS, INDICES, POSES, CTFS, CONFIG, LOG, *_NUMBERED, "particles.star", "particles.cs")
+)
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _write_cryodrgn(folder: Path, settings: Settings, model: Run, rows: np.ndarr
         write_ctf(folder / CTFS, particles.ctf, particles.box, particles.stack.apix)
         names["ctf"] = CTFS
     if model.system != "drgn":
-        notes.append(f"weights were not written: only coordinate networks of ours, not runs of {model.system}, have them.")
+        notes.append("weights were not written: only coordinate networks of ours have them.")
         return notes
     from hetero.drgn.files import CHECKPOINT, load_checkpoint
     from hetero.drgn.foreign_write import cryodrgn_config, write_config, write_weights
@@ -178,5 +181,7 @@ def _write_cryodrgn(folder: Path, settings: Settings, model: Run, rows: np.ndarr
     network, checkpoint = load_checkpoint(model.folder / CHECKPOINT)
     sd, mean = checkpoint["sd"], checkpoint["mean"]
     write_weights(folder / f"weights.{number}.pkl", network, sd, mean, number)
+    # Its `analyze` looks for losses here, and stops where there is no such file.
+    (folder / LOG).write_text(f"exported by hetero {hetero.__version__} from {model.folder.resolve()}\n")
     write_config(folder / CONFIG, cryodrgn_config(network, sd, mean, **names))
     return notes

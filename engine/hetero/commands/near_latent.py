@@ -67,8 +67,8 @@ def particles_near(
     weights = of_row[particles.rows]
     if not weights.any():
         raise HeteroError(
-            f"No particle of {particles.path} lies within three bandwidths ({bandwidth:.3g}) of that latent; the nearest "
-            f"of the run is {np.sqrt(squared.min()):.3g} s.d. away."
+            f"No particle of {particles.path} lies within three bandwidths ({bandwidth:.3g}) of that latent; the "
+            f"nearest of the run is {np.sqrt(squared.min()):.3g} s.d. away."
         )
     return Neighbourhood(weights, point, float(bandwidth), effective_number(weights))
 

@@ -24,13 +24,12 @@ def cryodrgn_state(network: CoordinateDecoder) -> dict[str, torch.Tensor]:
     layers = [(first, network.place.bias)]
     layers += [(layer.weight, layer.bias) for layer in (*network.residual, network.last)]
     for i, (weight, bias) in enumerate(layers):
-        name = f"decoder.main.{2 * i}."
         # A layer that maps a space to itself is a residual one there; ours are so only between the first and last.
-        if weight.shape[0] == weight.shape[1]:
-            name += "linear."
-            if i in (0, len(layers) - 1):
-                weight = weight - torch.eye(len(weight))
-        state |= {name + "weight": weight, name + "bias": bias}
+        square = weight.shape[0] == weight.shape[1]
+        added = square and i in (0, len(layers) - 1)
+        name = f"decoder.main.{2 * i}." + ("linear." if square else "")
+        state[name + "weight"] = weight - torch.eye(len(weight)) if added else weight
+        state[name + "bias"] = bias
     return {name: value.detach().cpu().float().contiguous().clone() for name, value in state.items()}
 
 

@@ -11,7 +11,8 @@ from hetero.maps.volume import DALTON_PER_A3, Volume, grid_text, same_grid
 
 __all__ = [
     "DALTON_PER_A3", "FSC", "Blocks", "Ensemble", "MapHeader", "MapWarning", "Structure", "Volume",
-    "density_from_atoms", "fsc_curves", "fsc_mask", "grid_text", "is_blocks_folder", "list_maps", "low_pass", "map_name", "mask_of_halves", "open_ensemble",
+    "density_from_atoms", "fsc_curves", "fsc_mask", "grid_text", "is_blocks_folder", "list_maps", "low_pass",
+    "map_name", "mask_of_halves", "open_ensemble",
     "read_blocks", "read_header", "read_map", "read_structure", "read_table", "resample_fourier", "same_grid",
     "update_table", "write_blocks", "write_ensemble", "write_map",
 ]  # fmt: skip

@@ -165,7 +165,7 @@ def _rounds(used: np.ndarray, box: int, threads: int) -> Iterator[list[np.ndarra
 
 def _sums(grid: np.ndarray, box: int) -> FourierSums:
     """The plane x = 0 is its own mirror image: it has got half of what belongs there."""
-    numerator = np.empty(grid.shape[:2] + (grid.shape[2] - 1,), dtype=np.complex64)
+    numerator = np.empty((*grid.shape[:2], grid.shape[2] - 1), dtype=np.complex64)
     numerator.real, numerator.imag = grid[:, :, :-1, 0], grid[:, :, :-1, 1]
     density = grid[:, :, :-1, 2].copy()
     for values in (numerator, density):

@@ -23,9 +23,9 @@ class Reconstruction:
     """What particles give.
 
     Attributes:
-        data: ``(box, box, box)`` float32, of all particles: Wiener's filter with the signal-to-noise ratio of each shell
-            taken from the FSC, faint in shells after it first falls below 0.143; and with the same filter in space, so
-            that noise around the particle, where the halves do not agree, is faint.
+        data: ``(box, box, box)`` float32, of all particles: Wiener's filter with the signal-to-noise ratio of each
+            shell taken from the FSC, faint in shells after it first falls below 0.143; and with the same filter in
+            space, so that noise around the particle, where the halves do not agree, is faint.
         halves: two such maps, each of half the particles, unfiltered.
         fsc: of the halves, corrected for the mask around ``data``.
     """
