@@ -1,10 +1,10 @@
-"""Backprojection beside cryoDRGN's, on the same particles.   python benchmarks/reconstruct.py SHARED CRYODRGN [WORK]
+"""Backprojection beside cryoDRGN's, on the same particles.   python benchmarks/reconstruct.py SHARED CRYODRGN [WORK [RUNS]]
 
 SHARED is the folder of data and benchmark makers, CRYODRGN the program `cryodrgn` of an environment of its own. Two
 homogeneous sets: state 0 of simulate_drgn.py (about 3,000 particles of 64 pixels, SNR 0.1; an independent simulator),
 and 5,000 particles of 128 pixels from `hetero simulate`. Each program is run from the shell as a user does, its start
-included, once to warm up (files in memory, compiled code on disk) and then RUNS times; the least is told, as
-other work runs beside. Judged by `hetero.maps.fsc` against the truth, without a mask and under one around the truth.
+included, once to warm up (files in memory, compiled code on disk) and then RUNS times (a third argument); the least is
+told, as other work runs beside. Judged by `hetero.maps.fsc` against the truth, without a mask and under one around the truth.
 """
 
 import os
@@ -19,9 +19,9 @@ import numpy as np
 from hetero.maps import fsc_curves, fsc_mask, read_map
 from hetero.particles import open_particles, write_ctf, write_indices, write_poses
 
-RUNS = 3
 shared, upstream = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).absolute()
 work = Path(sys.argv[3] if len(sys.argv) > 3 else "reconstruct_bench").resolve()
+runs = int(sys.argv[4]) if len(sys.argv) > 4 else 3
 environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
 
 
@@ -79,9 +79,9 @@ for make in (independent, larger):
     print(f"\n{len(rows):,} particles of {box} pixels, {apix:.3g} Å: {truth.name}\n")
     print("| program | FSC 0.5 to the truth | area | 0.5 masked | area masked | wall | CPU |\n|" + "---|" * 7)
     ours = [sys.executable, "-m", "hetero", "reconstruct", folder / "particles.star", "--ind", folder / "ind.pkl"]
-    times = [call(*ours, "--out", folder / "ours") for _ in range(RUNS + 1)]
+    times = [call(*ours, "--out", folder / "ours") for _ in range(runs + 1)]
     score("hetero reconstruct", folder / "ours/map.mrc", truth, times[1:])
     theirs = [upstream, "backproject_voxel", folder / "particles.mrcs", "--poses", folder / "poses.pkl"]
     theirs += ["--ctf", folder / "ctf.pkl", "--ind", folder / "ind.pkl", "-o", folder / "theirs"]
-    times = [call(*theirs, env=environment) for _ in range(RUNS + 1)]
+    times = [call(*theirs, env=environment) for _ in range(runs + 1)]
     score("cryodrgn backproject_voxel", folder / "theirs/backproject.mrc", truth, times[1:])
