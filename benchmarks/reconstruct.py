@@ -1,10 +1,10 @@
-"""Backprojection beside cryoDRGN's, on the same particles.   python benchmarks/reconstruct.py SHARED CRYODRGN [WORK [RUNS]]
+"""Backprojection beside cryoDRGN's.   python benchmarks/reconstruct.py SHARED CRYODRGN [WORK [RUNS]]
 
 SHARED is the folder of data and benchmark makers, CRYODRGN the program `cryodrgn` of an environment of its own. Two
 homogeneous sets: state 0 of simulate_drgn.py (about 3,000 particles of 64 pixels, SNR 0.1; an independent simulator),
 and 5,000 particles of 128 pixels from `hetero simulate`. Each program is run from the shell as a user does, its start
 included, once to warm up (files in memory, compiled code on disk) and then RUNS times (a third argument); the least is
-told, as other work runs beside. Judged by `hetero.maps.fsc` against the truth, without a mask and under one around the truth.
+told, as other work runs beside. Judged by `hetero.maps.fsc` against the truth, without a mask and under one around it.
 """
 
 import os
