@@ -129,7 +129,7 @@ def fsc_curves(
     noise = correlate(*(rfftn(r, workers=-1) for r in random))
     corrected = masked.copy()
     beyond = slice(start - 1 + _MARGIN, None)
-    n = np.minimum(noise[beyond], 0.999)
+    n = np.clip(noise[beyond], 0, 0.999)
     # Where phases were true, or no more is left than the mask made, there is nothing to take off.
     corrected[beyond] = np.where(n > masked[beyond], 0, (masked[beyond] - n) / (1 - n))
     return FSC(frequency[1:], unmasked, masked, noise, corrected, float(frequency[start]))

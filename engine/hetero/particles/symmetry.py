@@ -10,8 +10,7 @@ from hetero.errors import HeteroError
 def symmetry_rotations(name: str) -> np.ndarray:
     """``(g, 3, 3)`` rotations of a point group: C1, C4, D7, T, O, I.
 
-    Cn and Dn turn about z, Dn has a two-fold axis along x; T, O and I have two-fold axes along x, y and z, as in RELION
-    (whose I is I1 or I2; ours is I2 as its five-fold axes lie in the planes x z, y x and z y).
+    Cn and Dn turn about z, Dn has a two-fold axis along x; T, O and I have two-fold axes along x, y and z.
 
     Raises:
         HeteroError: no such group.
