@@ -1,5 +1,6 @@
 """One function over many chunks of work: here, in local processes, or on a Dask cluster."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -10,6 +11,11 @@ from hetero.errors import HeteroError
 T = TypeVar("T")
 _PATIENCE = 10  # seconds to wait for a scheduler
 _AHEAD = 2  # chunks that wait at each worker: enough to keep it busy, few enough to bound the memory
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_chunks(

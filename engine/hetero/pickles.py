@@ -89,10 +89,11 @@ def read_pickles(path: Path | str) -> list[Any]:
     return values
 
 
-def write_pickle(path: Path | str, value: Any) -> None:
-    """Write ``value`` (arrays, numbers, tuples) as a pickle for other programs; it appears whole or not at all."""
+def write_pickle(path: Path | str, *values: Any) -> None:
+    """Write values (arrays, numbers, tuples) as pickles one after the other; whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        pickle.dump(value, file, protocol=4)
+        for value in values:
+            pickle.dump(value, file, protocol=4)
 
 
 class _Refused(Exception):

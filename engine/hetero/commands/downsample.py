@@ -15,6 +15,7 @@ import numpy as np
 import hetero
 from hetero.commands import POSITIONAL, check_range, info
 from hetero.files import FolderKind, atomic_folder, check_folder
+from hetero.parallel import processors
 from hetero.particles import Particles, Poses, open_particles, write_indices, write_stack, write_star
 from hetero.particles.open import LISTING
 from hetero.particles.relion import other_columns, star_tables
@@ -82,7 +83,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     shifts = particles.poses.shifts if centred else np.zeros((n, 2))
     with atomic_folder(settings.out, FOLDER) as folder:
         with write_stack(folder / STACK, n, sampling.box, sampling.apix, half=settings.half) as writer:
-            for images in _resampled(particles, shifts, sampling, settings.threads or _processors()):
+            for images in _resampled(particles, shifts, sampling, settings.threads or processors()):
                 writer.append(images)
                 progress(writer.n, n, "downsampling")
         _write_list(folder, particles, sampling, centred)
@@ -137,7 +138,3 @@ def _write_list(folder: Path, particles: Particles, sampling: Sampling, centred:
     write_star(folder / LISTING, tables)
     if n != particles.total:
         write_indices(folder / INDICES, particles.rows)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

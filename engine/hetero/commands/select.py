@@ -71,7 +71,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if not len(particles):
         what = f"'{settings.rule}'" if settings.rule else str(settings.among)
         raise HeteroError(f"None of the {len(table):,} particles fits {what}; nothing was written.")
-    _write(settings, particles)
+    write_particles(settings.out, particles, settings.original)
     _write_provenance(settings, extent, len(particles), len(table))
     return {
         "selected": len(particles),
@@ -132,18 +132,19 @@ def _verb_of(path: Path) -> str | None:
         return None
 
 
-def _write(settings: Settings, particles: np.ndarray) -> None:
+def write_particles(out: Path, particles: np.ndarray, original: Path | None = None) -> None:
+    """Write particle numbers as the suffix of ``out`` says: rows of ``original`` (.star, .cs), or a list of numbers."""
     from hetero.particles import write_cs_subset, write_indices, write_star_subset
 
-    kind = settings.out.suffix.lower()
+    kind = out.suffix.lower()
     if kind == ".star":
-        write_star_subset(settings.original, particles, settings.out)
+        write_star_subset(original, particles, out)
     elif kind == ".cs":
-        write_cs_subset(settings.original, particles, settings.out)
+        write_cs_subset(original, particles, out)
     elif kind in (".npy", ".pkl"):
-        write_indices(settings.out, particles)
+        write_indices(out, particles)
     else:
-        with atomic_path(settings.out) as temporary:
+        with atomic_path(out) as temporary:
             pd.Series(particles, name="particle").to_csv(temporary, index=False, header=kind == ".csv")
 
 

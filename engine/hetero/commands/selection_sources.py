@@ -58,7 +58,11 @@ def check_extent(original: Path, extent: Extent) -> None:
     Raises:
         HeteroError: it has another number of rows; says both.
     """
-    rows = count_particles(original)
+    check_rows(original, count_particles(original), extent)
+
+
+def check_rows(original: Path, rows: int, extent: Extent) -> None:
+    """:func:`check_extent` where the number of ``rows`` is known already."""
     if extent.exact and rows != extent.rows:
         raise HeteroError(
             f"{original} lists {rows:,} particles and the run of {extent.source} has {extent.rows:,}; the file "

@@ -93,7 +93,7 @@ def network_of(checkpoint: dict[str, Any], shape: DecoderShape, path: Path) -> C
         if tuple(weight.shape) != wanted:
             raise _unfit(path, f"layer {number} of the decoder is {_by(weight.shape)}; {_by(wanted)} was expected")
     with torch.no_grad():
-        order = _column_order(shape)
+        order = column_order(shape)
         network.place.weight.copy_(weights[0][:, :features][:, order])
         network.place.bias.copy_(layers[0][1])
         if network.latent is not None:
@@ -139,7 +139,7 @@ def _layers(state: dict[str, torch.Tensor], path: Path) -> list[tuple[torch.Tens
     return layers
 
 
-def _column_order(shape: DecoderShape) -> torch.Tensor:
+def column_order(shape: DecoderShape) -> torch.Tensor:
     """For each feature of ours, its column in cryoDRGN's first layer.
 
     Both have all sines, then all cosines for random waves; of waves along axes cryoDRGN has x's sines, x's cosines, y's
