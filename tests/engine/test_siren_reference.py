@@ -141,7 +141,7 @@ def test_effect_rule_equals_plain_loops(seed):
 
 
 def test_what_one_map_alone_has_is_never_compared():
-    """A map at a wrong level: thousands of voxels occupied in it alone, all alike. Chance does that; nothing is lost."""
+    """A map at a wrong level: thousands of voxels occupied in it alone, all alike. Chance does that too."""
     patterns = make_patterns()
     alone = np.zeros((len(patterns.on), 5000), np.uint8)
     alone[7] = 1
