@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HeteroError as error:
         print(f"hetero {verb}: {error}", file=sys.stderr)
         return BAD_INPUT
-    except (KeyboardInterrupt, Cancelled):
-        print(f"hetero {verb}: stopped; nothing half-written was left.", file=sys.stderr)
+    except (KeyboardInterrupt, Cancelled) as stopped:
+        print(f"hetero {verb}: {str(stopped) or 'stopped; nothing half-written was left.'}", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # the last door: a bug shows its traceback, and says so
         traceback.print_exc()

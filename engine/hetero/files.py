@@ -11,6 +11,11 @@ from pathlib import Path
 
 from hetero.errors import HeteroError
 
+PICTURE_MARK = "Hetero (occupancy)"
+"""What our pictures of tables carry as their ``Software``, so that no other picture is replaced."""
+
+_OF_FOLDERS = ("ensemble.csv", "blocks.csv", "truth.csv")
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -100,7 +105,7 @@ def check_table(path: Path | str, keys: tuple[str, ...] = ("name",)) -> None:
 
     Args:
         path: of the table.
-        keys: what the first column of such a table may be called.
+        keys: how such a table may begin: its first column, or the first few joined by commas.
 
     Raises:
         HeteroError: another kind of file is named, or something else is there.
@@ -115,11 +120,46 @@ def check_table(path: Path | str, keys: tuple[str, ...] = ("name",)) -> None:
     if path.is_file():
         with open(path, "rb") as file:
             start = file.readline(1024)
-        if start and start.split(b",")[0].strip(b'" \r\n').decode(errors="replace") not in keys:
+        begins = [column.strip(' "\r\n') for column in start.decode(errors="replace").split(",")]
+        if start and not any(begins[: key.count(",") + 1] == key.split(",") for key in keys):
             wanted = " or ".join(f"'{key}'" for key in keys)
             raise HeteroError(
                 f"{path} is there already and is no table of ours (no column {wanted} first); it was kept."
             )
+
+
+def check_result(path: Path | str, keys: tuple[str, ...], inputs: tuple[Path | None, ...]) -> None:
+    """Refuse a path where a verb's own table would take the place of what it reads, or of what describes a folder.
+
+    Args:
+        path: of the table.
+        keys: as in :func:`check_table`.
+        inputs: what the verb reads; None for what was not given.
+
+    Raises:
+        HeteroError: as :func:`check_table`, or one of these is there.
+    """
+    path = Path(path)
+    if path.name in _OF_FOLDERS:
+        raise HeteroError(f"{path} is what describes its folder; give the table another name.")
+    if any(given is not None and given.resolve() == path.resolve() for given in inputs):
+        raise HeteroError(f"{path} is read for this; give the new table another name.")
+    check_table(path, keys)
+
+
+def check_picture(path: Path | str) -> None:
+    """Refuse a path where a picture stands that none of ours may replace.
+
+    Raises:
+        HeteroError: it is there, and does not carry the mark that :func:`hetero.occupancy.draw_heat_map` leaves.
+    """
+    path = Path(path)
+    if path.is_file():
+        with open(path, "rb") as file:
+            if PICTURE_MARK.encode() in file.read(2048):
+                return
+    if path.exists():
+        raise HeteroError(f"{path} is there already and is no picture of ours; it was kept.")
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -2,15 +2,44 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hetero.errors import HeteroError
+from hetero.errors import Cancelled, HeteroError
 from hetero.files import atomic_path
 
 _JOB = "job.json"
+
+
+@contextmanager
+def keep_parts(folder: Path | str, job: dict[str, Any]) -> Iterator["Parts"]:
+    """:class:`Parts` for as long as a verb works; removed at its end, and kept where it is stopped.
+
+    Raises:
+        HeteroError: as :class:`Parts`; bad input found on the way leaves no parts behind that were not there before.
+        Cancelled: the verb was stopped; says where what is finished waits.
+    """
+    folder = Path(folder)
+    begun = folder.exists()
+    parts = Parts(folder, job)
+    try:
+        yield parts
+    except HeteroError:
+        if not begun:
+            parts.remove()
+        raise
+    except (KeyboardInterrupt, Cancelled) as stopped:
+        if not any(folder.glob("part_*.npy")):
+            parts.remove()
+            raise
+        raise Cancelled(
+            f"Stopped; what is finished waits in {folder}, and the same command goes on from it."
+        ) from stopped
+    parts.remove()
 
 
 class Parts:

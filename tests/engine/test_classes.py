@@ -172,3 +172,27 @@ def test_bad_input_is_one_sentence(desk, tmp_path, capsys, arguments, words):
     err = capsys.readouterr().err
     assert words in err and len(err.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_volumes_without_numbers_are_of_no_class(desk, capsys):
+    """Two maps were empty at their level: named, out of the tree, and their particles have no class."""
+    table = pd.read_csv("o.csv", index_col="name").sort_index()
+    table.iloc[[3, 7]] = np.nan
+    table.to_csv("o.csv")
+    gone = table.index[[3, 7]].tolist()
+    pd.DataFrame({"particle": range(100), "name": table.index}).to_csv("p.csv", index=False)
+    assert main(["classes", "o.csv", "--number", "3", "--labels", "p.csv", "--out", "c.csv"]) == DONE
+    assert f"without any number, so of no class: 2 ({', '.join(gone)})" in capsys.readouterr().out
+    assert set(pd.read_csv("c.csv")["name"]) == set(table.index) - set(gone)
+    particles = pd.read_csv("c_particles.csv", index_col="particle")["class"]
+    assert particles.index[particles.isna()].tolist() == [3, 7]
+
+
+def test_the_table_that_is_read_is_kept(desk, tmp_path, capsys):
+    before = (tmp_path / "o.csv").read_bytes()
+    assert main(["classes", "o.csv", "--out", "o.csv"]) == BAD_INPUT
+    assert "o.csv is read for this" in capsys.readouterr().err
+    (tmp_path / "second.csv").write_bytes(before)
+    assert main(["classes", "o.csv", "--out", "second.csv"]) == BAD_INPUT
+    assert "no table of ours (no column 'name,class,order' first)" in capsys.readouterr().err
+    assert (tmp_path / "o.csv").read_bytes() == (tmp_path / "second.csv").read_bytes() == before

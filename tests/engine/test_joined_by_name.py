@@ -23,7 +23,7 @@ def desk(tmp_path, monkeypatch):
     ramp = np.arange(64.0).reshape(4, 4, 4)
     for name, number in zip(NAMES, NUMBERS, strict=True):
         write_map(tmp_path / "maps" / f"{name}.mrc", Volume(ramp * number, 2.0))
-    share = rng.permutation(len(NAMES)) / 16
+    share = (1 + rng.permutation(len(NAMES))) / 16
     levels = pd.Series(NUMBERS * (64 - 64 * share), NAMES, name="level")
     table = pd.DataFrame({"level": levels, "n_particles": NUMBERS * 10})
     table.sample(frac=1, random_state=1).rename(index="{}.mrc".format).to_csv(

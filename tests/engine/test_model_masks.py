@@ -144,6 +144,15 @@ def test_another_frame_is_said(desk):
         occupancy.run(occupancy.Settings(desk / "maps", model=desk / "elsewhere.pdb", level="0.02", out=desk / "o.csv"))
 
 
+def test_a_small_part_of_a_large_complex_lies_in_its_frame(shared, tmp_path):
+    """Three of a ribosome's proteins fill little of its density; nothing is said of the frame (warnings are errors)."""
+    maps = shared / "data" / "ensembles" / "maven" / "00_aligned"
+    settings = occupancy.Settings(
+        maps, model=maps / "prots1.pdb", chains=("A", "B", "C"), level="1", out=tmp_path / "o.csv"
+    )
+    assert occupancy.run(settings)["columns"] == ["chain_A", "chain_B", "chain_C"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

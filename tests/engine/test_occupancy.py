@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from hetero.commands import occupancy
 from hetero.errors import HeteroError
 from hetero.maps import Volume, write_map
-from hetero.occupancy import occupied_share
+from hetero.occupancy import MaskVoxels, occupied_share
 
 
 def test_share_is_the_count():
@@ -53,10 +54,12 @@ def test_rows_are_volumes_and_columns_blocks(tmp_path):
     (tmp_path / "blocks").mkdir()
     for k in (0, 1):
         write_map(tmp_path / "blocks" / f"block_{k:02d}.mrc", Volume(np.ones((4, 4, 4)), 2.0))
-    occupancy.run(occupancy.Settings(maps, tmp_path / "blocks", out=tmp_path / "o.csv", level="1"))
+    answer = occupancy.run(occupancy.Settings(maps, tmp_path / "blocks", out=tmp_path / "o.csv", level="1"))
+    assert (answer["empty"], answer["values"][:2]) == (["vol_0"], [[None, None], [1, 1]])
+    assert "left empty: 1 volumes (vol_0)" in occupancy.describe(answer)
     assert (tmp_path / "o.csv").read_text().split() == [
         "name,block_00,block_01",
-        "vol_0,0.0,0.0",
+        "vol_0,,",
         "vol_1,1.0,1.0",
         "vol_2,1.0,1.0",
     ]
@@ -64,7 +67,7 @@ def test_rows_are_volumes_and_columns_blocks(tmp_path):
 
 def test_bad_input(tmp_path):
     maps = write_ensemble(tmp_path / "maps")
-    same = write_ensemble(tmp_path / "same")
+    same = write_ensemble(tmp_path / "same", n=2)  # all 0, all 1: masks
     other = write_ensemble(tmp_path / "other", apix=3.0)
     (tmp_path / "empty").mkdir()
     out = tmp_path / "o.csv"
@@ -81,3 +84,35 @@ def test_bad_input(tmp_path):
     with pytest.raises(HeteroError, match="has no level for 3 of 3 maps"):
         occupancy.run(occupancy.Settings(maps, same, out=out, level="from-table"))
     assert not out.exists()
+
+
+def test_a_block_that_is_absent_is_no_empty_map():
+    """The map has voxels at the level, only none of the block's."""
+    voxels = MaskVoxels.of(["a"], np.array([[[[True, False]]]]))
+    assert voxels.share_at_level(np.array([[[0.0, 1.0]]]), 0.5).tolist() == [0]
+    assert np.isnan(voxels.share_at_level(np.array([[[0.0, 0.4]]]), 0.5)).all()
+
+
+def test_nothing_of_the_users_is_replaced(tmp_path):
+    """A map given as a mask, a folder's own table and a picture of someone else's are named and kept."""
+    maps = write_ensemble(tmp_path / "maps")
+    blocks = tmp_path / "blocks"
+    blocks.mkdir()
+    write_map(blocks / "block_00.mrc", Volume(np.ones((4, 4, 4)), 2.0))
+    (blocks / "blocks.csv").write_text("name,color\nblock_00,#ee6677\n")
+    (maps / "ensemble.csv").write_text("name,level\nvol_0,1\n")
+    Figure().savefig(tmp_path / "mine.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for masks, out, words in (
+        (maps, "o.csv", "holds the maps themselves"),
+        (write_ensemble(tmp_path / "others"), "o.csv", r"vol_2\.mrc is no mask: its values go from 2 to 2"),
+        (blocks, "blocks/blocks.csv", "is what describes its folder"),
+        (blocks, "maps/ensemble.csv", "is what describes its folder"),
+        (blocks, "mine.csv", r"mine\.png is there already and is no picture of ours"),
+    ):
+        with pytest.raises(HeteroError, match=words):
+            occupancy.run(occupancy.Settings(maps, masks, out=tmp_path / out, level="1"))
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocks", "maps", "mine.png", "others"]
+    for _ in range(2):  # our own picture and table are replaced
+        occupancy.run(occupancy.Settings(maps, blocks, out=tmp_path / "o.csv", level="1"))

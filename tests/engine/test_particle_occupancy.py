@@ -188,7 +188,7 @@ def test_a_cancelled_run_goes_on(model, tmp_path):
         if done >= 256:
             raise Cancelled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match="what is finished waits in "):
         measure_particles(linear.measurer(np.arange(600)), run, out, {}, stop)
     assert not out.exists() and seen == [0, 256]
     seen.clear()
@@ -315,6 +315,7 @@ def test_a_user_measures_every_particle(desk, capsys, blocks, view):
     [
         (["run", "other", "--level", "1"], "lies on another grid (16 x 16 x 16 voxels of 5"),
         (["run", "blocks", "--level", "from-table"], "'from-table' is no level for particles"),
+        (["run", "blocks", "--level", "1", "--scheduler", "tcp://127.0.0.1:9"], "No Dask scheduler answers"),
         (["run", "blocks", "--level", "1", "--workers", "0"], "The number of workers is 0"),
         (["blocks", "blocks", "--level", "1"], "blocks is not a run"),
         (["run", "--level", "1"], "or else --model FILE, was expected; neither was given"),

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from hetero.siren import EffectRule, Patterns, PublishedRule
+from hetero.siren import EffectRule, Patterns, PublishedRule, products
 from hetero.siren.effect import EffectQuery, chance_phi, standardise
 from hetero.siren.published import PublishedQuery
 from hetero.siren.tiles import gather_here
@@ -139,6 +140,26 @@ def test_effect_rule_equals_plain_loops(seed):
     assert [b.tolist() for b in rule.infer_blocks(patterns)] == blocks
 
 
+def test_what_one_map_alone_has_is_never_compared():
+    """A map at a wrong level: thousands of voxels occupied in it alone, all alike. Chance does that too."""
+    patterns = make_patterns()
+    alone = np.zeros((len(patterns.on), 5000), np.uint8)
+    alone[7] = 1
+    # The voxels are numbered on, far from the others: only the numbers' order matters here.
+    more = replace(
+        patterns,
+        on=np.hstack([patterns.on, alone]),
+        voxels=np.r_[patterns.voxels, 252 + np.arange(5000)],
+        counts=np.zeros((6, 6, 146)),
+    )
+    query = EffectQuery.of(EffectRule(), more)
+    assert query.tiles == 1 and len(query.columns) <= 252
+    m = patterns.on.shape[1]
+    strict = EffectRule(alpha=0.05 * m * (m - 1) / ((m + 5000) * (m + 4999)))  # corrected for as many pairs
+    known = {frozenset(map(int, e)) for e in gather_here(EffectQuery.of(strict, patterns))}
+    assert {frozenset(map(int, e)) for e in gather_here(query)} == known and known
+
+
 def test_seeds_of_one_block_merge_as_in_plain_loops():
     """The block's voxels are given as two communities; both ways join them and keep the third apart."""
     patterns, rule = make_patterns(), EffectRule()
@@ -259,3 +280,20 @@ def test_binomial_draws_are_the_published_resampling():
     assert abs(np.mean(literal) - np.mean(drawn)) < 4 * error
     limit = binom.isf(math.log(2) / 1000, n, 24 / 60 * 33 / 60)
     assert abs(np.median(literal) - limit) <= 0.5
+
+
+# --- on a GPU
+
+
+@pytest.mark.parametrize("rule", [EffectRule(min_kda=1.0), PublishedRule(seed=2)])
+def test_torch_gives_the_same_edges_and_blocks(monkeypatch, rule):
+    """The path of a GPU, on the GPU where there is one and else on the CPU."""
+    torch = pytest.importorskip("torch", reason="a GPU is used through torch")
+    patterns = few_totals()
+    query = (EffectQuery if isinstance(rule, EffectRule) else PublishedQuery).of(rule, patterns)
+    found = []
+    for device in (None, "cuda" if torch.cuda.is_available() else "cpu"):
+        monkeypatch.setattr(products, "_device", lambda device=device: device)
+        found.append((gather_here(query).tolist(), [b.tolist() for b in rule.infer_blocks(patterns)]))
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 100 and len(found[0][1]) >= 2

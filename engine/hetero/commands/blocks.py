@@ -4,8 +4,7 @@ import dataclasses
 import importlib.util
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +18,7 @@ from hetero.errors import HeteroError
 from hetero.files import check_folder
 from hetero.maps import Ensemble, open_ensemble, write_blocks
 from hetero.maps.blocks import FOLDER, make_blocks
-from hetero.parts import Parts
+from hetero.parts import Parts, keep_parts
 from hetero.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -83,20 +82,19 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if settings.filter:
         kept = np.abs(levels - levels.mean()) <= 2 * levels.std()
     rule = _rule(settings)
-    found, patterns, parts = _find(settings, ensemble, np.flatnonzero(kept), levels[kept], rule, progress)
-    blocks = make_blocks(found.masks, ensemble.apix, ensemble.origin, columns=found.evidence)
-    left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
-    config = {
-        "verb": "blocks",
-        "settings": dataclasses.asdict(settings),
-        "rule": dataclasses.asdict(rule),
-        "levels": dict(zip(ensemble.names, levels.tolist(), strict=True)),
-        "left_out": left_out,
-        "hetero": hetero.__version__,
-    }
-    write_blocks(settings.out, blocks, config)
-    if parts is not None:
-        parts.remove()
+    with ExitStack() as unfinished:
+        found, patterns = _find(settings, ensemble, np.flatnonzero(kept), levels[kept], rule, progress, unfinished)
+        blocks = make_blocks(found.masks, ensemble.apix, ensemble.origin, columns=found.evidence)
+        left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
+        config = {
+            "verb": "blocks",
+            "settings": dataclasses.asdict(settings),
+            "rule": dataclasses.asdict(rule),
+            "levels": dict(zip(ensemble.names, levels.tolist(), strict=True)),
+            "left_out": left_out,
+            "hetero": hetero.__version__,
+        }
+        write_blocks(settings.out, blocks, config)
     answer = info.run(info.Settings(settings.out))
     return answer | {
         "left_out": left_out,
@@ -136,8 +134,9 @@ def _find(
     levels: np.ndarray,
     rule: "EffectRule | PublishedRule",
     progress: Progress,
-) -> "tuple[Found, Patterns, Parts | None]":
-    """Blocks, the patterns in which they were found, and the folder of finished parts to remove."""
+    unfinished: ExitStack,
+) -> "tuple[Found, Patterns]":
+    """Blocks, and the patterns in which they were found; finished parts are kept until ``unfinished`` is closed."""
     from hetero import siren
 
     alpha = settings.alpha if settings.rule == "effect" else None
@@ -147,35 +146,23 @@ def _find(
         shape = tuple(max(1, round(n * coarse / side)) for n in ensemble.shape)
         reader = siren.CoarseReader(ensemble, rows, levels, shape)
         share = (settings.workers or _every_core(), settings.scheduler)
-        with _parts(settings, reader.about()) as parts:
-            found, patterns = siren.find_blocks_coarsely(
-                reader, parts, rule, alpha, settings.resamples, progress, *share
-            )
-        return found, patterns, parts
+        parts = unfinished.enter_context(_parts(settings, reader.about()))
+        return siren.find_blocks_coarsely(reader, parts, rule, alpha, settings.resamples, progress, *share)
     patterns = siren.binarise((ensemble[i] for i in rows), levels, progress)
     volumes = (ensemble[ensemble.names.index(name)] for name in patterns.volumes)
     if side <= _LARGE and settings.scheduler is None:
-        return siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress), patterns, None
+        return siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress), patterns
     about = siren.about_maps(ensemble, rows, levels) | {"coarse": 0, "rule": repr(rule)}
-    with _parts(settings, about) as parts:
-        gather = siren.gather_kept(parts, settings.workers or 1, settings.scheduler)
-        found = siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress, gather)
-    return found, patterns, parts
+    parts = unfinished.enter_context(_parts(settings, about))
+    gather = siren.gather_kept(parts, settings.workers or 1, settings.scheduler)
+    return siren.find_blocks(patterns, volumes, rule, alpha, settings.resamples, progress, gather), patterns
 
 
-@contextmanager
-def _parts(settings: Settings, about: dict[str, Any]) -> Iterator[Parts]:
-    """A folder beside ``out`` for what is finished; bad input leaves none behind that was not there before."""
+def _parts(settings: Settings, about: dict[str, Any]) -> AbstractContextManager[Parts]:
+    """A folder beside ``out`` for what is finished."""
     folder = settings.out.parent / f"{settings.out.name}.parts"
-    begun = folder.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    parts = Parts(folder, about | {"verb": "blocks"})
-    try:
-        yield parts
-    except HeteroError:
-        if not begun:
-            parts.remove()
-        raise
+    return keep_parts(folder, about | {"verb": "blocks"})
 
 
 def _every_core() -> int:

@@ -11,7 +11,7 @@ from hetero.commands import POSITIONAL, check_range
 from hetero.commands.assignments import nearest_volumes, read_assignment
 from hetero.commands.particle_counts import read_counts
 from hetero.errors import HeteroError
-from hetero.files import atomic_path, check_table
+from hetero.files import atomic_path, check_picture, check_result
 from hetero.maps import read_table, update_table
 from hetero.maps.ensemble import TABLE
 from hetero.progress import Progress, silent
@@ -46,9 +46,10 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{n, height, classes: [{class, volumes, particles, representative, occupancy}], out, written}``.
+    """``{n, height, classes: [{class, volumes, particles, representative, occupancy}], left_out, out, written}``.
 
-    ``occupancy`` is the median of each block.
+    ``occupancy`` is the median of each block; ``left_out`` are volumes without any number (empty at their level), which
+    are of no class.
 
     Raises:
         HeteroError: no such table, a table of particles, a volume without a number, or labels of other volumes.
@@ -66,10 +67,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             f"{settings.table} has a row for each particle; classes are made of volumes, and --labels gives particles "
             "the class of their volume."
         )
+    everyone = table.index
     table = _complete(table, settings.table)
+    left_out = everyone.difference(table.index, sort=False)
     counts = _counts(settings.ensemble, table, settings.table)
     # Before anything is written: labels that do not fit must leave nothing behind.
-    assigned = _assignment(settings, table)
+    assigned = _assignment(settings, table.index, everyone)
     progress(0, 0, "clustering")
     values = _stretched(table.to_numpy()) if settings.stretch else table.to_numpy()
     classes = sort_into_classes(values, settings.number, settings.height)
@@ -79,18 +82,19 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     draw_heat_map(written[2], values, list(table.index), list(table.columns), "occupancy", classes)
     if assigned is not None:
         written.append(Path(f"{stem}_particles.csv"))
-        particles = assigned.map(answer["class"]).rename("class")
+        particles = assigned.map(answer["class"]).astype("Int64").rename("class")
         _write(written[-1], particles.to_frame())
         counts = particles.value_counts().reindex(range(1, classes.labels.max() + 1), fill_value=0)
     elif counts is not None:
         counts = pd.Series(counts, table.index).groupby(answer["class"]).sum()
     if settings.ensemble is not None:
-        update_table(settings.ensemble / TABLE, answer[["class"]])
+        update_table(settings.ensemble / TABLE, answer[["class"]].reindex(everyone).astype("Int64"))
         written.append(settings.ensemble / TABLE)
     return {
         "n": len(table),
         "height": classes.height,
         "classes": _rows(table, classes, counts),
+        "left_out": list(left_out),
         "out": str(settings.out),
         "written": [str(path) for path in written],
     }
@@ -108,29 +112,35 @@ def describe(result: dict[str, Any]) -> str:
             f"class {row['class']}: {row['volumes']} volumes{particles}; like {row['representative']:{width}}; "
             f"blocks at 0.5 or more: {has}"
         )
+    if result["left_out"]:
+        names = result["left_out"]
+        some = f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+        lines.append(f"without any number, so of no class: {len(names)} ({some})")
     return "\n".join([*lines, "written: " + ", ".join(result["written"])])
 
 
-def _assignment(settings: Settings, table: pd.DataFrame) -> pd.Series | None:
-    """Volume name of each particle, or None where nothing tells it."""
+def _assignment(settings: Settings, classed: pd.Index, everyone: pd.Index) -> pd.Series | None:
+    """Volume name of each particle, or None where nothing tells it; the nearest one is one that has a class."""
     if settings.labels is not None:
-        return read_assignment(settings.labels, table.index)
+        return read_assignment(settings.labels, everyone)
     if settings.run is None:
         return None
     from hetero.commands.open_run import open_run
 
-    return nearest_volumes(open_run(settings.run), settings.ensemble / TABLE, table.index)
+    return nearest_volumes(open_run(settings.run), settings.ensemble / TABLE, classed)
 
 
 def _check(settings: Settings, written: list[Path]) -> None:
-    check_table(written[0])
-    check_table(written[1])
+    inputs = (settings.table, settings.labels)
+    check_result(written[0], ("name,class,order",), inputs)
+    check_result(written[1], ("name",), inputs)
+    check_picture(written[2])
     if settings.labels is not None and settings.run is not None:
         raise HeteroError("Both labels and a run were given; one of them was expected.")
     if settings.run is not None and settings.ensemble is None:
         raise HeteroError("--run needs --ensemble: where the volumes lie in latent space is in its ensemble.csv.")
     if settings.labels is not None or settings.run is not None:
-        check_table(Path(f"{settings.out.with_suffix('')}_particles.csv"), ("particle",))
+        check_result(Path(f"{settings.out.with_suffix('')}_particles.csv"), ("particle,class",), inputs)
     if settings.number is not None and settings.height is not None:
         raise HeteroError("Both a number of classes and a height were given; one of them was expected.")
     if settings.height is not None:
@@ -140,8 +150,8 @@ def _check(settings: Settings, written: list[Path]) -> None:
 
 
 def _complete(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Without the blocks that have no number at all (empty masks); any other gap is refused."""
-    table = table.dropna(axis="columns", how="all")
+    """Without the blocks and the volumes that have no number at all; any other gap is refused."""
+    table = table.dropna(axis="columns", how="all").dropna(axis="index", how="all")
     gaps = table.isna()
     if gaps.to_numpy().any():
         row = table.index[gaps.any(axis=1)][0]

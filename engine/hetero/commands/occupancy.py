@@ -8,9 +8,9 @@ import numpy as np
 
 from hetero.commands import POSITIONAL
 from hetero.commands.resolve import resolve_levels
-from hetero.commands.resolve_masks import Masks, correlation, resolve_masks, warn_of_frame
+from hetero.commands.resolve_masks import Masks, height_under, resolve_masks, warn_of_frame
 from hetero.errors import HeteroError
-from hetero.files import atomic_path, check_table
+from hetero.files import atomic_path, check_picture, check_result
 from hetero.maps import Ensemble, open_ensemble
 from hetero.progress import Progress, silent
 
@@ -83,7 +83,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
         return measure_run(settings, progress)
     _check_maps_alone(settings)
-    check_table(settings.out)
+    picture = settings.out.with_suffix(".png")
+    check_result(settings.out, ("name",), ())
+    check_picture(picture)
     if settings.blocks is not None and settings.blocks.resolve() == settings.folder.resolve():
         raise HeteroError(f"{settings.blocks} holds the maps themselves; a folder of blocks or masks was expected.")
     ensemble = open_ensemble(settings.folder)
@@ -97,12 +99,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     values = _measure_maps(ensemble, levels, masks, settings.model, progress)
     names, columns = list(ensemble.names), list(masks.names)
     _write(settings.out, values, names, columns)
-    picture = settings.out.with_suffix(".png")
     draw_heat_map(picture, values, names, columns, label)
     return {
         "names": names,
         "columns": columns,
         "values": [[None if np.isnan(x) else x for x in row] for row in values.tolist()],
+        "empty": [name for name, row in zip(names, values, strict=True) if np.isnan(row).all()],
         "left_out": list(masks.left_out),
         "out": str(settings.out),
         "picture": str(picture),
@@ -121,11 +123,11 @@ def _measure_maps(
     for i, volume in enumerate(ensemble):
         progress(i, len(ensemble), f"measuring {volume.name}")
         if masks.sums is None:
-            values[i] = voxels.occupied_share(volume.data, levels[i])
+            values[i] = voxels.share_at_level(volume.data, levels[i])
         else:
             values[i] = reference_normalised(volume.data, masks.masks, masks.sums)
         if masks.density is not None:
-            fit.append(correlation(volume.data, masks.density))
+            fit.append(height_under(volume.data, masks.density))
     warn_of_frame(model, fit)
     return values
 
@@ -154,7 +156,14 @@ def describe(result: dict[str, Any]) -> str:
         f"{'':{width}}    mean     min     max",
     ]
     for column, x in zip(result["columns"], values.T, strict=True):
-        lines.append(f"{column:{width}}  {x.mean():6.3f}  {x.min():6.3f}  {x.max():6.3f}")
+        known = x[np.isfinite(x)]
+        numbers = f"{known.mean():6.3f}  {known.min():6.3f}  {known.max():6.3f}" if len(known) else "an empty mask"
+        lines.append(f"{column:{width}}  {numbers}")
+    if result["empty"]:
+        lines.append(
+            f"no voxel at or above its level, so left empty: {len(result['empty'])} volumes "
+            f"({', '.join(result['empty'][:5])}{' ...' if len(result['empty']) > 5 else ''})"
+        )
     if result["left_out"]:
         lines.append(f"no mask of their own, below 1 kDa: chains {', '.join(result['left_out'])}")
     return "\n".join([*lines, f"written: {result['out']} and {result['picture']}"])
@@ -174,7 +183,7 @@ def _describe_particles(result: dict[str, Any]) -> str:
     width = max(len(c) for c in result["columns"])
     lines += [f"{c:{width}}  mean {m:.3f}" for c, m in zip(result["columns"], result["mean"], strict=False)]
     if result["unlevelled"]:
-        lines.append(f"no level could be chosen for {result['unlevelled']:,} of them; their rows are empty")
+        lines.append(f"{result['unlevelled']:,} of them have no level, or no voxel at it; their rows are empty")
     return "\n".join([*lines, "written: " + " and ".join(result["written"])])
 
 

@@ -24,7 +24,7 @@ class ParticleMeasurer:
         open_run: gives the run.
         rows: ``(n,)`` rows of the run's latents.
         masks: on the grid of the decoded maps.
-        level: for all maps; None to predict each one's own. A map without a level gets NaN.
+        level: for all maps; None to predict each one's own. A map without a level, or empty at it, gets NaN.
         view: how maps are decoded.
     """
 
@@ -59,7 +59,7 @@ class ParticleMeasurer:
         if self.masks.sums is not None:
             yield from (reference_normalised(v.data, self.masks.masks, self.masks.sums) for v in volumes)
         elif self.level is not None:
-            yield from (self._voxels.occupied_share(v.data, self.level) for v in volumes)
+            yield from (self._voxels.share_at_level(v.data, self.level) for v in volumes)
         else:
             yield from self._at_predicted_levels(volumes)
 
@@ -78,4 +78,4 @@ class ParticleMeasurer:
             if isinstance(answer, HeteroError):
                 yield np.full(len(self.masks.names), np.nan)
             else:
-                yield self._voxels.occupied_share(volume.data, answer.level)
+                yield self._voxels.share_at_level(volume.data, answer.level)

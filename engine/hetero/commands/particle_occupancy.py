@@ -13,13 +13,13 @@ import pandas as pd
 import hetero
 from hetero.commands import check_range
 from hetero.commands.particle_measurer import ParticleMeasurer
-from hetero.commands.resolve_masks import correlation, resolve_masks, warn_of_frame
+from hetero.commands.resolve_masks import height_under, resolve_masks, warn_of_frame
 from hetero.errors import HeteroError
-from hetero.files import atomic_path, check_table
+from hetero.files import atomic_path, check_result
 from hetero.latent import Run, View
 from hetero.maps import list_maps, read_header
 from hetero.parallel import map_chunks
-from hetero.parts import Parts
+from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
 
 CHUNK = 256  # particles; a multiple of the level network's batch, so that chunks and folders of maps are batched alike
@@ -44,7 +44,7 @@ def measure_run(settings, progress: Progress = silent) -> dict[str, Any]:
     grid = next(run.decode(run.latents[:1], view))
     masks = resolve_masks(settings, grid)
     if masks.density is not None:
-        warn_of_frame(settings.model, [correlation(grid.data, masks.density)])
+        warn_of_frame(settings.model, [height_under(grid.data, masks.density)])
     measurer = ParticleMeasurer(opener, rows, masks, _level(settings), view)
     about = {
         "verb": "occupancy",
@@ -97,22 +97,21 @@ def measure_particles(
 
     n = len(measurer.rows)
     chunks = [(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
-    parts = Parts(Path(f"{out}.parts"), about | _digests(measurer, run))
-    missing = [chunk for chunk in chunks if chunk[0] // CHUNK not in parts]
-    done = n - sum(stop - start for start, stop in missing)
-    progress(done, n, "measuring particles")
-    for (start, stop), values in map_chunks(measurer, missing, workers, scheduler):
-        parts.save(start // CHUNK, values)
-        done += stop - start
+    with keep_parts(f"{out}.parts", about | _digests(measurer, run)) as parts:
+        missing = [chunk for chunk in chunks if chunk[0] // CHUNK not in parts]
+        done = n - sum(stop - start for start, stop in missing)
         progress(done, n, "measuring particles")
-    values = np.concatenate([parts.load(i) for i in range(len(chunks))])
-    particle = pd.Index(run.particle_index[measurer.rows], name="particle")
-    table = pd.DataFrame(values, particle, list(measurer.masks.names))
-    write_occupancy(out, table)
-    whole = {"particles_in_run": len(run), "particles_numbered_to": int(run.particle_index.max())}
-    with atomic_path(sidecar(out)) as temporary:
-        temporary.write_text(json.dumps(about | whole, indent=1) + "\n")
-    parts.remove()
+        for (start, stop), values in map_chunks(measurer, missing, workers, scheduler):
+            parts.save(start // CHUNK, values)
+            done += stop - start
+            progress(done, n, "measuring particles")
+        values = np.concatenate([parts.load(i) for i in range(len(chunks))])
+        particle = pd.Index(run.particle_index[measurer.rows], name="particle")
+        table = pd.DataFrame(values, particle, list(measurer.masks.names))
+        write_occupancy(out, table)
+        whole = {"particles_in_run": len(run), "particles_numbered_to": int(run.particle_index.max())}
+        with atomic_path(sidecar(out)) as temporary:
+            temporary.write_text(json.dumps(about | whole, indent=1) + "\n")
     return table
 
 
@@ -176,7 +175,8 @@ def _check(settings) -> None:
 
             read_occupancy(settings.out)  # only a table of ours may be replaced
     else:
-        check_table(settings.out, ("particle",))
+        chosen = None if settings.particles == "all" else Path(settings.particles)
+        check_result(settings.out, ("particle",), (chosen,))
     beside = sidecar(settings.out)
     if beside.exists():
         try:

@@ -10,7 +10,7 @@ import pandas as pd
 from hetero.commands import POSITIONAL, check_range
 from hetero.commands.particle_counts import read_counts
 from hetero.errors import HeteroError
-from hetero.files import atomic_path, check_table
+from hetero.files import atomic_path, check_picture, check_result
 from hetero.progress import Progress, silent
 
 _COLUMNS = (
@@ -56,9 +56,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     from hetero.occupancy import read_occupancy
 
     stem = settings.out.with_suffix("")
-    check_table(settings.out, ("block",))
-    check_table(Path(f"{stem}_pairs.csv"), ("first",))
-    check_table(Path(f"{stem}_high.csv"), ("name", "particle"))
+    inputs = (settings.table, settings.against, settings.ensemble, settings.against_ensemble)
+    check_result(settings.out, ("block",), inputs)
+    if settings.against is None:
+        check_result(Path(f"{stem}_pairs.csv"), ("first",), inputs)
+        check_result(Path(f"{stem}_high.csv"), ("name", "particle"), inputs)
+        check_picture(settings.out.with_suffix(".png"))
     check_range("The least difference (min-gap)", settings.min_gap, 0)
     check_range("The seed", settings.seed, 0)
     if settings.against is None and settings.against_ensemble is not None:
@@ -81,6 +84,9 @@ def describe(result: dict[str, Any]) -> str:
             lines.append(f"{row['block']:{width}}  {_say_difference(row)}")
     else:
         lines += [f"{row['block']:{width}}  {_say_block(row)}" for row in result["blocks"]]
+        without = result["n"] - max(row["units"] for row in result["blocks"])
+        if without:
+            lines[0] += f"; {without} of them have no number and are not counted"
         told = [row for row in result["pairs"] if row["relation"] != "independent"]
         if result["pairs"]:
             rest = len(result["pairs"]) - len(told)
@@ -198,7 +204,8 @@ def _say_block(row: dict[str, Any]) -> str:
         return f"spread about {row['mean']:.2f} without two groups; no fraction can be told"
     text = (
         f"present in {100 * row['fraction']:.1f} % ({100 * row['fraction_low95']:.1f} - "
-        f"{100 * row['fraction_high95']:.1f} %); occupancy {row['high']:.2f} there, {row['low']:.2f} elsewhere"
+        f"{100 * row['fraction_high95']:.1f} %); occupancy {row['high']:.2f} there, "
+        f"{round(row['low'], 2) + 0.0:.2f} elsewhere"  # + 0.0: no minus before a zero
     )
     return text + ("; so few are in the smaller group that the interval may be too narrow" if row["few"] else "")
 

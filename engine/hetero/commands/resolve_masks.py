@@ -23,7 +23,8 @@ from hetero.maps import (
 )
 from hetero.maps.blocks import TABLE, make_blocks
 
-_IN_FRAME = 0.2  # a model fitted into a map of its molecule correlates far better than this
+_IN_FRAME = 1.0  # s.d.; a chain that is there lies on density several s.d. above the mean of the box
+_ROUNDING = 1e-3  # by which other programs' soft masks leave 0 to 1
 MASK_FOLDER = FolderKind(TABLE, ("chain_*.mrc", TABLE))
 
 
@@ -63,24 +64,27 @@ def resolve_masks(settings, grid) -> Masks:
     return _of_model(settings, grid)
 
 
-def warn_of_frame(model: Path, correlations) -> None:
-    """Say so where a model's density does not lie where the maps' does.
+def warn_of_frame(model: Path, heights) -> None:
+    """Say so where a model does not lie on density in any of the maps.
+
+    Args:
+        heights: :func:`height_under` of each map. (A correlation would be small for a small part of a large complex,
+            and the median of a chain that few maps have as well.)
 
     Warns:
-        MapWarning: the median of the correlations of its density with maps is below 0.2.
+        MapWarning: the largest is below 1 s.d.
     """
-    if len(correlations) and np.median(correlations) < _IN_FRAME:
+    if len(heights) and max(heights) < _IN_FRAME:
         warnings.warn(
-            f"The density of {model} correlates with the maps by {np.median(correlations):.2f} only; is it in their "
-            "frame?",
+            f"Under {model} the maps are only {max(heights):.2f} s.d. above their means at most; is it in their frame?",
             MapWarning,
             stacklevel=3,
         )
 
 
-def correlation(data: np.ndarray, density: np.ndarray) -> float:
-    """Pearson's, over all voxels; 0 for a map of one value."""
-    return float(np.corrcoef(data.ravel(), density.ravel())[0, 1]) if data.std() > 0 else 0.0
+def height_under(data: np.ndarray, density: np.ndarray) -> float:
+    """Mean of a map, weighted by a model's density, in s.d. above its plain mean; 0 for a map of one value."""
+    return float((np.average(data, weights=density) - data.mean()) / data.std()) if data.std() > 0 else 0.0
 
 
 def write_masks(folder: Path, masks: Masks, grid) -> None:
@@ -146,6 +150,9 @@ def _read_masks(folder: Path, grid) -> tuple[tuple[str, ...], np.ndarray]:
                 "the blocks come from another ensemble."
             )
         mask[:] = volume.data
+        low, high = float(volume.data.min()), float(volume.data.max())
+        if low < -_ROUNDING or high > 1 + _ROUNDING:
+            raise HeteroError(f"{path} is no mask: its values go from {low:.3g} to {high:.3g}; 0 to 1 was expected.")
     hard = ((masks == 0) | (masks == 1)).all()
     return tuple(map_name(path) for path in paths), masks.astype(bool) if hard else masks
 

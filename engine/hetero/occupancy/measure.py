@@ -43,6 +43,15 @@ class MaskVoxels:
             np.array([w.sum() for w in weight]),
         )
 
+    def share_at_level(self, data: np.ndarray, level: float) -> np.ndarray:
+        """:meth:`occupied_share`, or NaN throughout for a map without any voxel at the level.
+
+        That a level leaves nothing of a map says that the level is wrong, not that every block is absent.
+        """
+        share = self.occupied_share(data, level)
+        known = share[np.isfinite(share)]
+        return np.full_like(share, np.nan) if not known.any() and not (data >= level).any() else share
+
     def occupied_share(self, data: np.ndarray, level: float) -> np.ndarray:
         """:func:`occupied_share` of one map, touching the masks' own voxels only.
 

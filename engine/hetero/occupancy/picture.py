@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list
 
-from hetero.files import atomic_path
+from hetero.files import PICTURE_MARK, atomic_path
 from hetero.maps.blocks import PALETTE
 from hetero.occupancy.classes import LARGEST, Classes, ward_tree
 
@@ -53,7 +53,7 @@ def draw_heat_map(
         axes.set_ylabel(f"{len(names)} volumes, alike ones together")
     figure.colorbar(image, ax=axes, label=label)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": PICTURE_MARK})
 
 
 def leaf_order(values: np.ndarray) -> np.ndarray:
@@ -124,9 +124,10 @@ def draw_populations(path: Path | str, table: pd.DataFrame, found: dict, weights
             ax.axvline(population.cut, color="black", linewidth=0.8, linestyle=":")
             ax.set_ylim(0, 1.15 * counts.max())
     figure.supxlabel("occupancy", fontsize=9)
-    figure.supylabel("share of the particles", fontsize=9)
+    what = "volumes" if weights is None and table.index.name == "name" else "particles"
+    figure.supylabel(f"share of the {what}", fontsize=9)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": PICTURE_MARK})
 
 
 def _population_title(population) -> str:

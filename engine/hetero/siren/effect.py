@@ -13,6 +13,7 @@ from hetero.maps import DALTON_PER_A3
 from hetero.progress import Progress, silent
 from hetero.siren.communities import propagate_labels
 from hetero.siren.patterns import Patterns
+from hetero.siren.products import pairs_above
 from hetero.siren.tiles import TILE, Gather, gather_here
 
 _ROUNDING = 1e-5  # of a correlation summed in float32: equality with a bound counts as reaching it
@@ -115,39 +116,41 @@ class EffectQuery:
         z: ``(n, m)`` float32 standardised patterns.
         floor: ``(m,)`` correlation that chance alone may give a voxel.
         positions: ``(m, 3)`` Å.
+        columns: ``(c,)`` rising; the voxels that can be linked at all. A single map at a wrong level leaves tens of
+            thousands that cannot: all occupied in that map alone, all alike, and none of it proves anything.
     """
 
     rule: EffectRule
     z: np.ndarray
     floor: np.ndarray
     positions: np.ndarray
+    columns: np.ndarray
 
     @classmethod
     def of(cls, rule: EffectRule, patterns: Patterns) -> "EffectQuery":
         """All pairs of the patterns' voxels."""
         n, m = patterns.on.shape
         floor = chance_phi(n, rule.alpha / max(m * (m - 1) // 2, 1))[patterns.totals]
-        return cls(rule, standardise(patterns.on), floor, patterns.positions)
+        return cls(rule, standardise(patterns.on), floor, patterns.positions, np.flatnonzero(np.isfinite(floor)))
 
     @property
     def tiles(self) -> int:
         """Number of rows of tiles."""
-        return -(-self.z.shape[1] // TILE)
+        return -(-len(self.columns) // TILE)
 
     def __call__(self, row: int) -> np.ndarray:
-        """``(e, 2)`` int32: linked pairs of columns, the first in tile ``row``, the second after the first."""
-        n, m = self.z.shape
+        """``(e, 2)`` int32: linked pairs of columns of ``z``, the first in tile ``row``, the second after the first."""
         least = max(self.rule.phi_near, float(self.floor.min())) - _ROUNDING
-        i = row * TILE
-        left = self.z[:, i : i + TILE].T
+        first = self.columns[row * TILE : (row + 1) * TILE]
+        left = self.z[:, first]
         found = []
-        for j in range(i, m, TILE):
-            phi = left @ self.z[:, j : j + TILE] / n
-            a, b = np.nonzero(phi >= least)
-            if i == j:
+        for j in range(row * TILE, len(self.columns), TILE):
+            second = self.columns[j : j + TILE]
+            value, a, b = pairs_above(left, self.z[:, second], least)
+            a, b = first[a], second[b]
+            if j == row * TILE:
                 upper = a < b
-                a, b = a[upper], b[upper]
-            value, a, b = phi[a, b], i + a, j + b
+                value, a, b = value[upper], a[upper], b[upper]
             needed = self.rule.phi_at(np.linalg.norm(self.positions[a] - self.positions[b], axis=1))
             linked = value >= np.maximum(needed, np.maximum(self.floor[a], self.floor[b])) - _ROUNDING
             found.append(np.stack([a[linked], b[linked]], axis=1).astype(np.int32))

@@ -1,7 +1,7 @@
 """Blocks of an ensemble with their evidence."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,8 +55,7 @@ def find_blocks(
     p_noise = noise_p_values(volumes, patterns, patterns.masks(candidates), progress)
     kept = np.flatnonzero(p_noise <= (1.0 if alpha is None else alpha))
     columns = [candidates[i] for i in kept]
-    any_size = replace(rule, min_kda=0.0) if isinstance(rule, EffectRule) else rule
-    again = stability(any_size, patterns, columns, resamples, rule.seed, progress)
+    again = stability(rule, patterns, columns, resamples, rule.seed, progress)
     chain, place = _chains(patterns, columns, rule.seed)
     evidence = {
         "mean_occupancy": [float(patterns.on[:, c].mean()) for c in columns],

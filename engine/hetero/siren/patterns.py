@@ -84,7 +84,7 @@ def binarise(volumes: Iterable[Volume], levels: np.ndarray, progress: Progress =
         raise HeteroError(
             f"Only {len(names)} of {len(levels)} maps have a voxel at or above the level; at least two are needed."
         )
-    voxels = np.flatnonzero((counts > len(levels) / 100) & (counts < len(names)))
+    voxels = np.flatnonzero((counts > len(names) / 100) & (counts < len(names)))
     if voxels.size == 0:
         raise HeteroError(
             "No voxel is occupied in some of the maps and empty in others: at these levels all maps are alike."

@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from hetero.progress import Progress, silent
 from hetero.siren.patterns import Patterns
+from hetero.siren.products import product
 from hetero.siren.tiles import TILE, Gather, gather_here
 
 _DRAWS = 1000
@@ -144,7 +145,7 @@ class PublishedQuery:
 def _co_occurrence(patterns: Patterns, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts ``(rows, columns)`` of volumes with both voxels on, and both off. Exact: float32 holds counts to 2^24."""
     left, right = patterns.on[:, rows].astype(np.float32), patterns.on[:, columns].astype(np.float32)
-    both = left.T @ right
+    both = product(left, right)
     return both, len(left) - left.sum(axis=0)[:, None] - right.sum(axis=0) + both
 
 

@@ -13,6 +13,7 @@ TILE = 2048
 """Voxels along each side of a tile."""
 
 _MESSAGE = "comparing voxels"
+_NO_PAIRS = np.zeros((0, 2), dtype=np.int32)
 
 
 class Query(Protocol):
@@ -30,7 +31,7 @@ Gather = Callable[[Query, Progress], np.ndarray]
 
 def gather_here(query: Query, progress: Progress = silent) -> np.ndarray:
     """``(e, 2)`` linked pairs: all rows of tiles, one after the other, in this process."""
-    found = [np.zeros((0, 2), dtype=np.int32)]
+    found = [_NO_PAIRS]
     for row in range(query.tiles):
         progress(row, query.tiles, _MESSAGE)
         found.append(query(row))
@@ -53,6 +54,6 @@ def gather_kept(parts: Parts, workers: int = 1, scheduler: str | None = None) ->
             parts.save(row, pairs)
             done += 1
             progress(done, query.tiles, _MESSAGE)
-        return np.concatenate([parts.load(row) for row in range(query.tiles)])
+        return np.concatenate([_NO_PAIRS, *(parts.load(row) for row in range(query.tiles))])
 
     return gather
