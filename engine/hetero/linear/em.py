@@ -3,7 +3,7 @@
 ``y = C P (v_0 + sum_k z_k v_k) + noise``, ``z ~ N(0, I)``, noise white within a Fourier ring. Poses, CTFs and shifts are known.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -97,11 +97,7 @@ class Sums:
     n: int
 
     def __add__(self, other: "Sums") -> "Sums":
-        mine, theirs = self.equations, other.equations
-        both = Equations(mine.grid, mine.slope + theirs.slope, mine.curvature + theirs.curvature)
-        return Sums(
-            both, self.moments + other.moments, self.left + other.left, self.cost + other.cost, self.n + other.n
-        )
+        return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 def em_step(store: Store, grid: Grid, state: LinearMaps) -> tuple[LinearMaps, float]:

@@ -37,8 +37,8 @@ from hetero.linear.store import Store, read_store
 from hetero.particles import Particles
 from hetero.progress import Progress, silent
 
-_COARSE = 20.0  # Å: EM looks no finer than this, if that is 8 to 16 cycles per box
-_STILL = 0.05  # nats a particle and iteration: EM has arrived
+_COARSE = 25.0  # Å: EM looks no finer than this, if that is 8 to 16 cycles per box
+_STILL = 0.2  # nats a particle and iteration: EM has arrived
 _TOGETHER = 2  # iterations on all particles after those in halves
 
 
@@ -188,8 +188,7 @@ def _finish(
     latents = coarse.found.posterior.rows(back)
     noise = full.image_power(particles, box, pixels)
     noise[: coarse.radius + 1] = coarse.state.noise * (box / coarse.box) ** 4
-    halves = full.solve_halves(particles, half, latents, noise, box, progress)
-    maps, fsc = full.combined(*halves)
+    maps, fsc = full.regularised(*full.solve_halves(particles, half, latents, noise, box, progress))
     watch.stage("all radii")
     noise = full.residual_noise(particles, LinearMaps(maps, noise), latents.mean, pixels)
     state = LinearMaps(maps, noise)

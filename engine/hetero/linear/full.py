@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from hetero.linear.em import LinearMaps, joined
 from hetero.linear.grid import Grid
-from hetero.linear.halves import shell_correlation
+from hetero.linear.halves import shell_correlation, shell_power
 from hetero.linear.posterior import Posterior, Statistics, samples_of, statistics
 from hetero.linear.slices import Disc, disc, read_slices, whiten
 from hetero.linear.solve import Equations
@@ -15,6 +17,7 @@ from hetero.particles import Particles
 from hetero.progress import Progress
 
 _ITERATIONS = 15
+_EDGE = 0.05  # of the soft mask, beyond which there is no density
 _LOOKED_AT = 1000  # images from which the noise is estimated
 _INFORMATION = 0.98  # share of what the components tell about latents that the final radius keeps
 
@@ -38,7 +41,7 @@ def image_power(particles: Particles, box: int, pixels: Disc) -> np.ndarray:
 
 def solve_halves(
     particles: Particles, half: np.ndarray, latents: Posterior, noise: np.ndarray, box: int, progress: Progress
-) -> list[np.ndarray]:
+) -> tuple[list[np.ndarray], Equations]:
     """The maps that the latents call for, from either half of the particles alone.
 
     Args:
@@ -47,7 +50,7 @@ def solve_halves(
         noise: ``(box / 2,)`` by ring.
 
     Returns:
-        Two of ``(q + 1, box, box, box)``.
+        Two of ``(q + 1, box, box, box)``, and the equations of all particles.
     """
     grid, pixels = Grid(box), disc(box // 2 - 1)
     c = latents.mean.shape[1] + 1
@@ -73,33 +76,44 @@ def solve_halves(
             done += sum(counts)
             progress(done, len(particles), "fitting all radii")
         nothing = np.zeros((c, box, box, box), np.float32)
-        return list(pool.map(lambda e: e.step(nothing, iterations=_ITERATIONS), equations))
+        maps = list(pool.map(lambda e: e.step(nothing, iterations=_ITERATIONS), equations))
+    return maps, equations[0] + equations[1]
 
 
-def combined(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of two halves' maps, each shell of each map times ``2 FSC / (1 + FSC)``: the signal's share in it.
+def regularised(halves: list[np.ndarray], equations: Equations) -> tuple[np.ndarray, np.ndarray]:
+    """The maps from all particles, under a prior whose power in each shell is what the halves agree on.
+
+    Density is looked for in the particle's surroundings alone (:func:`surroundings`): the noise elsewhere stays out.
 
     Returns:
-        ``(c, box, box, box)`` float32, and the FSC ``(c, box / 2)``.
+        ``(c, box, box, box)`` float32, and the FSC of the halves ``(c, box / 2)`` there.
     """
-    curve = shell_correlation(first, second)
-    smooth = np.clip(_smoothed(curve), 0, 1)
-    weight = 2 * smooth / (1 + smooth)
-    weight[:, 0] = weight[:, 1]
-    return filtered((first + second) / 2, weight), curve
+    soft = surroundings(sum(halves) / 2)
+    halves = [maps * soft for maps in halves]
+    curve = shell_correlation(*halves)
+    smooth = np.clip(_smoothed(curve), 1e-3, 0.999)
+    # of the mean of both halves, the share of its power that is signal
+    signal = shell_power(sum(halves) / 2) * 2 * smooth / (1 + smooth)
+    signal[:, 0] = signal[:, 1]
+    nothing = np.zeros_like(halves[0])
+    equations = replace(equations, grid=Grid(equations.grid.box, soft > _EDGE))
+    maps = equations.with_prior(signal).step(nothing, ridge=0, iterations=_ITERATIONS)
+    return maps, curve
 
 
-def filtered(maps: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Maps ``(c, box, box, box)`` times ``weight`` ``(c, box / 2)`` of each shell; nothing is left at Nyquist."""
+def surroundings(maps: np.ndarray) -> np.ndarray:
+    """``(box, box, box)`` float32 soft mask: 1 where a coarse view of the mean or of a component shows anything.
+
+    Coarse means blurred by a Gaussian of s.d. box / 40; anything is above 5 % of the highest value.
+
+    Args:
+        maps: ``(c, box, box, box)``.
+    """
     box = maps.shape[-1]
-    along = np.fft.fftfreq(box, 1 / box)
-    radius = np.sqrt(along[:, None, None] ** 2 + along[:, None] ** 2 + along[: box // 2 + 1] ** 2)
-    shells = np.arange(box // 2)
-    result = np.empty_like(maps, dtype=np.float32)
-    for data, row, out in zip(maps, weight, result, strict=True):
-        factor = np.interp(radius, shells, row, right=0.0)
-        out[...] = np.fft.irfftn(np.fft.rfftn(data) * factor, s=(box,) * 3, axes=(0, 1, 2))
-    return result
+    coarse = np.sqrt(sum(ndimage.gaussian_filter(one, box / 40) ** 2 for one in maps))
+    seen = ndimage.binary_fill_holes((coarse > 0.05 * coarse.max()) & Grid(box).ball)
+    wide = ndimage.binary_dilation(seen, iterations=max(1, box // 32))
+    return np.clip(ndimage.gaussian_filter(wide.astype(np.float32), box / 64), 0, 1)
 
 
 def _smoothed(curve: np.ndarray) -> np.ndarray:
@@ -131,13 +145,9 @@ def informative_radius(state: LinearMaps, power: np.ndarray) -> int:
         state: maps whose noise is weighted down already.
         power: ``(rings,)`` mean square of the CTF.
     """
-    box = state.maps.shape[-1]
-    components = (np.abs(np.fft.fftn(state.maps[1:], axes=(1, 2, 3))) ** 2).sum(axis=0)
-    along = np.fft.fftfreq(box, 1 / box)
-    shell = np.round(np.sqrt(along[:, None, None] ** 2 + along[:, None] ** 2 + along**2)).astype(int).ravel()
-    mean = np.bincount(shell, weights=components.ravel())[: box // 2] / np.bincount(shell)[: box // 2]
     rings = np.arange(len(power))
-    told = np.cumsum(rings * power * mean[: len(rings)] / state.noise)
+    mean = shell_power(state.maps[1:]).sum(axis=0)
+    told = np.cumsum(rings * power * mean / state.noise)
     return max(3, int(np.searchsorted(told, _INFORMATION * told[-1])))
 
 

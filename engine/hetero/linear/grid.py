@@ -19,16 +19,18 @@ class Grid:
 
     Args:
         box: even.
+        support: ``(box, box, box)`` bool, where density may be; the ball that the box holds if not given.
     """
 
-    def __init__(self, box: int):
+    def __init__(self, box: int, support: np.ndarray | None = None):
         self.box, self.fine = box, _PAD * box
+        self.support = self.ball if support is None else support
         self.shape = (self.fine, self.fine, self.fine // 2 + 1)
         self.nodes = int(np.prod(self.shape))
 
     @cached_property
-    def support(self) -> np.ndarray:
-        """``(box, box, box)`` bool: the ball in which density may be."""
+    def ball(self) -> np.ndarray:
+        """``(box, box, box)`` bool: the ball that the box holds."""
         along = np.arange(self.box) - self.box // 2
         return (along[:, None, None] ** 2 + along[:, None] ** 2 + along**2) < (self.box / 2) ** 2
 

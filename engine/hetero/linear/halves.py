@@ -19,22 +19,28 @@ def split(half_set: np.ndarray | None, n: int) -> np.ndarray:
 
 def shell_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """FSC of maps ``(..., box, box, box)``: ``(..., box / 2)``, from the shell at 0 to the last below Nyquist."""
-    box = first.shape[-1]
-    along = np.fft.fftfreq(box, 1 / box)
-    shell = np.sqrt(along[:, None, None] ** 2 + along[:, None] ** 2 + along[: box // 2 + 1] ** 2)
-    shell = np.round(shell).astype(int).ravel()
-    weight = np.full((box, box, box // 2 + 1), 2.0)
-    weight[..., 0] = weight[..., -1] = 1
-
-    def summed(values: np.ndarray) -> np.ndarray:
-        flat = (values * weight).reshape(-1, shell.size)
-        return np.stack([np.bincount(shell, weights=row)[: box // 2] for row in flat])
-
     a, b = (np.fft.rfftn(maps, axes=(-3, -2, -1)) for maps in (first, second))
-    power = np.sqrt(summed(np.abs(a) ** 2) * summed(np.abs(b) ** 2))
+    power = np.sqrt(_by_shell(np.abs(a) ** 2) * _by_shell(np.abs(b) ** 2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        curve = np.where(power > 0, summed((a * b.conj()).real) / power, 0.0)
-    return curve.reshape(*first.shape[:-3], box // 2)
+        return np.where(power > 0, _by_shell((a * b.conj()).real) / power, 0.0)
+
+
+def shell_power(maps: np.ndarray) -> np.ndarray:
+    """Mean squared amplitude of the transform of maps ``(..., box, box, box)`` in each shell: ``(..., box / 2)``."""
+    transforms = np.fft.rfftn(maps, axes=(-3, -2, -1))
+    return _by_shell(np.abs(transforms) ** 2) / _by_shell(np.ones(transforms.shape[-3:]))
+
+
+def _by_shell(values: np.ndarray) -> np.ndarray:
+    """Sums over shells of values on the grid of ``rfftn``: ``(..., box, box, box / 2 + 1)`` to ``(..., box / 2)``."""
+    box = values.shape[-2]
+    along = np.fft.fftfreq(box, 1 / box)
+    shell = np.round(np.sqrt(along[:, None, None] ** 2 + along[:, None] ** 2 + along[: box // 2 + 1] ** 2))
+    twice = np.full(values.shape[-1], 2.0)
+    twice[[0, -1]] = 1  # the others stand for their opposites too
+    rows = (values * twice).reshape(-1, shell.size)
+    sums = [np.bincount(shell.astype(int).ravel(), weights=row)[: box // 2] for row in rows]
+    return np.reshape(sums, (*values.shape[:-3], box // 2))
 
 
 def trusted_radius(first: np.ndarray, second: np.ndarray, radius: int) -> int:

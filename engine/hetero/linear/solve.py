@@ -50,6 +50,28 @@ class Equations:
         weights = np.square(slices.ctf)[..., None] * moments[:, None, first, second]
         self.grid.scatter(slices.points, weights, self.curvature)
 
+    def __add__(self, other: "Equations") -> "Equations":
+        return Equations(self.grid, self.slope + other.slope, self.curvature + other.curvature)
+
+    def with_prior(self, power: np.ndarray) -> "Equations":
+        """The same with a Gaussian prior of mean zero on the maps, independent from voxel to voxel in Fourier space.
+
+        Args:
+            power: ``(c, box / 2)`` mean squared amplitude, by shell, of each map's transform. Beyond the last shell it
+                is the last one's.
+        """
+        grid = self.grid
+        z, y = np.abs(np.fft.fftfreq(grid.fine, 1 / grid.fine))[:, None, None], np.abs(np.fft.fftfreq(grid.fine, 1 / grid.fine))[:, None]
+        x = np.arange(grid.fine // 2 + 1)
+        radius = (np.sqrt(z**2 + y**2 + x**2) * (grid.box / grid.fine)).ravel()
+        # Nodes for each voxel of the box; of two opposite ones, only that with x > 0 is here.
+        share = (grid.box / grid.fine) ** 3 * np.broadcast_to(np.where(x > 0, 2, 1), grid.shape).ravel()
+        curvature = self.curvature.copy()
+        diagonal = np.flatnonzero(np.equal(*np.triu_indices(len(power))))
+        for pair, row in zip(diagonal, power, strict=True):
+            curvature[:, pair] += share / np.interp(radius, np.arange(power.shape[1]), row)
+        return Equations(grid, self.slope, curvature)
+
     def step(self, maps: np.ndarray, ridge: float = 1e-3, iterations: int = 8) -> np.ndarray:
         """The change of ``maps`` ``(c, box, box, box)`` that lowers the cost most, by conjugate gradients.
 
@@ -59,9 +81,10 @@ class Equations:
             iterations: at most; each one lowers the cost further.
         """
         grid = self.grid
-        scale = ridge * self.ridge_unit()
+        seen = self.curvature[:, 0]
+        scale = np.float32(ridge * float(seen[seen > 0].mean()) * grid.fine**3)
         curvature = np.ascontiguousarray(self.curvature.T)
-        precondition = _Preconditioner(grid, curvature[0], scale)
+        precondition = _Preconditioner(grid, curvature, scale, len(maps))
 
         def bend(x: np.ndarray) -> np.ndarray:
             spectra = _mix(curvature, grid.spectra(x))
@@ -69,11 +92,6 @@ class Equations:
 
         slope = (grid.adjoint(self.slope) - scale * maps) * grid.support
         return _conjugate_gradients(bend, precondition, slope, iterations)
-
-    def ridge_unit(self) -> float:
-        """Mean precision that the data give a voxel of the first map."""
-        seen = self.curvature[:, 0]
-        return float(seen[seen > 0].mean()) * self.grid.fine**3
 
 
 def _mix(curvature: np.ndarray, spectra: np.ndarray) -> np.ndarray:
@@ -88,11 +106,12 @@ def _mix(curvature: np.ndarray, spectra: np.ndarray) -> np.ndarray:
 
 
 class _Preconditioner:
-    """Divides by the mean map's curvature at each frequency, on the grid of the box itself."""
+    """Divides by each map's own curvature at each frequency, on the grid of the box itself."""
 
-    def __init__(self, grid: Grid, curvature: np.ndarray, ridge: float):
-        blurred = curvature.reshape(grid.shape)[::2, ::2, ::2]
-        self._factor = 1 / (blurred * np.float32(grid.fine**3) + np.float32(max(ridge, 1e-30)) * 10)
+    def __init__(self, grid: Grid, curvature: np.ndarray, ridge: float, maps: int):
+        diagonal = np.flatnonzero(np.equal(*np.triu_indices(maps)))
+        own = curvature[diagonal].reshape(maps, *grid.shape)[:, ::2, ::2, ::2]
+        self._factor = 1 / (own * np.float32(grid.fine**3) + np.float32(10 * ridge))
         self._support, self._box = grid.support, grid.box
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
