@@ -39,6 +39,7 @@ from hetero.progress import Progress, silent
 
 _COARSE = 25.0  # Å: EM looks no finer than this, if that is 8 to 16 cycles per box
 _STILL = 0.2  # nats a particle and iteration: EM has arrived
+_LEAST = 1e-4
 _TOGETHER = 2  # iterations on all particles after those in halves
 
 
@@ -180,8 +181,14 @@ def _fit_coarse(
 
 
 def _finish(
-    particles: Particles, half: np.ndarray, plan: Plan, coarse: _Coarse, back: np.ndarray, log: list[dict],
-    watch: "_Watch", progress: Progress,
+    particles: Particles,
+    half: np.ndarray,
+    plan: Plan,
+    coarse: _Coarse,
+    back: np.ndarray,
+    log: list[dict],
+    watch: "_Watch",
+    progress: Progress,
 ) -> LinearModel:
     """All radii, from the coarse latents (in the order of ``back``), and latents of the result."""
     box, pixels = plan.box, disc(plan.box // 2 - 1)
@@ -197,7 +204,7 @@ def _finish(
     found = full.read_statistics(particles, state, within, progress)
     latents = expectation(found).posterior
     norm = np.sqrt(np.square(maps[1:], dtype=np.float64).sum(axis=(1, 2, 3)))
-    sd = norm / norm.max()
+    sd = np.maximum(norm / max(norm.max(), 1e-30), _LEAST)  # so that no map is divided by nothing
     spread = np.sqrt(np.einsum("nii->ni", latents.covariance))
     misfits = junk.misfit(found, latents, 2 * len(within.places))
     contrasts = junk.contrast(found, latents)

@@ -31,9 +31,7 @@ class Equations:
     def empty(cls, grid: Grid, maps: int) -> "Equations":
         """Zeros for ``maps`` maps."""
         pairs = maps * (maps + 1) // 2
-        return cls(
-            grid, np.zeros((grid.nodes, 2, maps), np.float32), np.zeros((grid.nodes, pairs), np.float32)
-        )
+        return cls(grid, np.zeros((grid.nodes, 2, maps), np.float32), np.zeros((grid.nodes, pairs), np.float32))
 
     def add(self, slices: Slices, residual: np.ndarray, moments: np.ndarray) -> None:
         """Add images.
@@ -61,7 +59,10 @@ class Equations:
                 is the last one's.
         """
         grid = self.grid
-        z, y = np.abs(np.fft.fftfreq(grid.fine, 1 / grid.fine))[:, None, None], np.abs(np.fft.fftfreq(grid.fine, 1 / grid.fine))[:, None]
+        z, y = (
+            np.abs(np.fft.fftfreq(grid.fine, 1 / grid.fine))[:, None, None],
+            np.abs(np.fft.fftfreq(grid.fine, 1 / grid.fine))[:, None],
+        )
         x = np.arange(grid.fine // 2 + 1)
         radius = (np.sqrt(z**2 + y**2 + x**2) * (grid.box / grid.fine)).ravel()
         # Nodes for each voxel of the box; of two opposite ones, only that with x > 0 is here.
