@@ -33,7 +33,8 @@ def check_particles(particles: Particles, plan: Plan) -> None:
         )
     if not 16 <= plan.box <= particles.box or plan.box % 2:
         raise HeteroError(
-            f"Maps of {plan.box} voxels were asked for; an even number from 16 to the images' {particles.box} was expected."
+            f"Maps of {plan.box} voxels were asked for; an even number from 16 to the images' {particles.box} was "
+            "expected."
         )
     if plan.radius is not None and not 3 <= plan.radius < plan.box // 2:
         raise HeteroError(
@@ -42,8 +43,8 @@ def check_particles(particles: Particles, plan: Plan) -> None:
     need = table_bytes(plan.box, plan.zdim)
     if need > _LARGEST_TABLES:
         raise HeteroError(
-            f"A zdim of {plan.zdim} with maps of {plan.box} voxels takes {need / 2**30:.0f} GB of memory; a smaller zdim "
-            f"or --box was expected ({_LARGEST_TABLES >> 30} GB at most)."
+            f"A zdim of {plan.zdim} with maps of {plan.box} voxels takes {need / 2**30:.0f} GB of memory; a smaller "
+            f"zdim or --box was expected ({_LARGEST_TABLES >> 30} GB at most)."
         )
     _check_content(particles)
 

@@ -1,6 +1,7 @@
 """Probabilistic PCA of volumes by expectation maximisation (Tagare et al. 2015; Punjani & Fleet 2021).
 
-``y = C P (v_0 + sum_k z_k v_k) + noise``, ``z ~ N(0, I)``, noise white within a Fourier ring. Poses, CTFs and shifts are known.
+``y = C P (v_0 + sum_k z_k v_k) + noise``, ``z ~ N(0, I)``, noise white within a Fourier ring. Poses, CTFs and shifts
+are known.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -32,7 +33,7 @@ class LinearMaps:
         return len(self.maps) - 1
 
     def turned(self, matrix: np.ndarray) -> "LinearMaps":
-        """Components ``(q, ...)`` replaced by ``matrix @ components``; the latents then turn by its inverse, transposed."""
+        """Components ``(q, ...)`` replaced by ``matrix @ components``."""
         turned = np.tensordot(matrix, self.maps[1:], axes=1).astype(np.float32)
         return replace(self, maps=np.concatenate([self.maps[:1], turned]))
 

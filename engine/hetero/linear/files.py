@@ -1,4 +1,4 @@
-"""A linear model on disk: a run's ``config.json``, ``latents.npz`` and ``log.csv``, and ``checkpoint.pt``, tensors alone."""
+"""A linear model on disk: a run's ``config.json`` and ``latents.npz``, ``checkpoint.pt`` (tensors alone), tables."""
 
 import pickle
 from pathlib import Path
@@ -56,8 +56,8 @@ def write_linear(folder: Path, model: LinearModel, rows: np.ndarray, apix: float
 
 def component_table(model: LinearModel, apix: float) -> pd.DataFrame:
     """A row a component: ``component`` from 1, ``share`` of the variance of maps, ``gain_0``, ``gain_1`` (nats by which
-    it raises the log likelihood of an image of the half that it was not fitted to), their standard errors, whether it is
-    ``above_noise``, and ``resolution`` (Å, where the halves' FSC falls below 0.143; empty where it never holds).
+    it raises the log likelihood of an image of the half that it was not fitted to), their standard errors, whether it
+    is ``above_noise``, and ``resolution`` (Å, where the halves' FSC falls below 0.143; empty where it never holds).
     """
     variance = model.sd**2
     box = len(model.mean)
@@ -94,8 +94,8 @@ def open_linear(folder: Path | str) -> Run:
     box, zdim = config.box, latents.mean.shape[-1]
     if mean.shape != (box,) * 3 or components.shape != (zdim, *mean.shape):
         raise HeteroError(
-            f"{folder / CHECKPOINT} has a mean map of shape {mean.shape} and components of {components.shape}, which do "
-            f"not fit the run's box of {box} and latents of {zdim} numbers."
+            f"{folder / CHECKPOINT} has a mean map of shape {mean.shape} and components of {components.shape}, which "
+            f"do not fit the run's box of {box} and latents of {zdim} numbers."
         )
     return Run(
         folder=folder,

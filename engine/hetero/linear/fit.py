@@ -33,7 +33,7 @@ from hetero.linear.halves import (
     trusted_radius,
 )
 from hetero.linear.slices import disc
-from hetero.linear.store import Store, read_store
+from hetero.linear.store import read_store
 from hetero.particles import Particles
 from hetero.progress import Progress, silent
 
@@ -117,7 +117,8 @@ class _Coarse:
 def fit_linear(particles: Particles, plan: Plan, progress: Progress = silent) -> LinearModel:
     """Fit maps and latents. Poses and CTF must be there (:func:`check_particles`).
 
-    Memory: 24 bytes for each of the some 200 coarse pixels of an image (on disk beyond 1 GB), and :func:`full.table_bytes`.
+    Memory: 12 bytes for each of the some 200 coarse pixels of an image (on disk beyond a gigabyte an array), and
+    :func:`hetero.linear.full.table_bytes`.
 
     Raises:
         HeteroError: an image holds values that are not numbers.
@@ -170,11 +171,11 @@ def _fit_coarse(
         crossed = [LinearMaps(states[1 - h].maps, states[h].noise) for h in range(2)]
         found = [gains(e) for e in both(lambda half, s: expect(half, grid, s), crossed)]
         for i in range(_TOGETHER):
-            sums = both(lambda half: sum_up(half, grid, together))
+            sums = both(lambda half, s: sum_up(half, grid, s), [together] * 2)
             log.append(watch.row("together", i, [s.cost / s.n for s in sums]))
             together = improve(together, sums[0] + sums[1], store.pixels)
         together = principal(together)
-        parts = both(lambda half: expect(half, grid, together).statistics)
+        parts = both(lambda half, s: expect(half, grid, s).statistics, [together] * 2)
     watch.stage("EM")
     gain, error = zip(*found, strict=True)
     return _Coarse(together, expectation(joined(parts)), gain, error, radius, grid.box)

@@ -1,4 +1,4 @@
-"""All detail: the maps once more at every Fourier radius, in two halves, each shell weighted by how well these agree."""
+"""All detail: the maps once more at every Fourier radius, under a prior of what two halves agree on."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

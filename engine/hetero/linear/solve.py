@@ -14,8 +14,8 @@ class Equations:
     """Normal equations for ``c`` maps, filled image by image: the slope exactly, the curvature nearly.
 
     The curvature ``sum_i E[z z'] x P' C^2 P`` is kept as a ``c x c`` matrix at every node of the grid. That is exact
-    for density that is close together and fades (sinc^2 of the distance over twice the box) for what is far apart; as the
-    slope is exact, steps made with it end where exact ones do.
+    for density that is close together and fades (sinc^2 of the distance over twice the box) for what is far apart; as
+    the slope is exact, steps made with it end where exact ones do.
 
     Attributes:
         grid: of the maps.

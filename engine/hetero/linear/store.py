@@ -1,4 +1,4 @@
-"""Slices of all particles at a low radius, kept for the many passes of EM: in memory, or in a file where they are many."""
+"""Slices at a low radius, kept for the many passes of EM: in memory, or in a file where they are many."""
 
 import tempfile
 from collections.abc import Iterator
