@@ -5,11 +5,11 @@
 Makes the sets of ``../shared/bench/simulate_drgn.py`` (6,000 particles of 64 pixels, SNR 0.1) in OUT where they are not
 there yet, fits each (zdim 4, seed 0) in a process of its own, and prints a row a set:
 
-- score: ARI of k-means (3) with the true states, or Spearman's |rho| of the true angle with its prediction from the
-  latents by 30 nearest neighbours (cross-validated), and of the first latent alone;
-- FSC area: mean over 100 particles of the FSC between the map of a particle's latent and its own true structure, without
-  a mask, averaged over all shells below Nyquist;
-- seconds of wall time and of CPU: importing and opening; reading and EM (the latent structure is there); all radii; latents.
+- score: ARI of k-means (3) with the true states, or Spearman's |rho| of the true angle with what 30 nearest
+  neighbours in the latents say (cross-validated), and of the first latent alone;
+- FSC area: mean over 100 particles of the FSC between the map of a particle's latent and its own true structure,
+  without a mask, averaged over all shells below Nyquist;
+- seconds of wall time and of CPU: importing and opening; reading; EM (the latent structure is there); all radii; latents.
 """
 
 import json
@@ -103,7 +103,7 @@ def main() -> None:
         print(json.dumps(measure(shared, out / kinds[0], kinds[0])))
         return
     print(
-        "| set | score | FSC area, 0.5 at | above noise | wall: open, warm-up, read, EM, radii, latents | CPU: latent structure, all |"
+        "| set | score | FSC area, 0.5 at | above noise | wall: open, warm-up, read, EM, radii, latents | CPU: EM, all |"
     )
     print("|---|---|---|---|---|---|")
     for kind in kinds:

@@ -52,14 +52,13 @@ def write_particles(folder, images, poses, ctf, half=True):
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
-    """A star file of 800 particles of 28 pixels, the last 12 of them noise alone; their states; the states' maps."""
+    """A star file of 800 particles of 28 pixels, their states, and the states' maps."""
     rng = np.random.default_rng(3)
     state = rng.choice(3, N, p=[0.4, 0.35, 0.25])
     population, poses = mix_of_points(states(), state), random_poses(N, 9.0, rng)
     ctf, _ = random_ctf(N, rng, bfactor=100.0)
     scale = signal_scale(population, poses, ctf, BOX, APIX, 0.3)
     images = np.concatenate(list(simulate_images(population, poses, ctf, BOX, APIX, scale, rng)))
-    images[-12:] = rng.standard_normal((12, BOX, BOX))
     path = write_particles(tmp_path_factory.mktemp("known") / "set", images, poses, ctf)
     return path, state, [points.density(BOX, APIX) * scale for points in states()]
 
@@ -85,7 +84,7 @@ def test_slices_are_the_projections_of_the_map(known):
         np.einsum("nij,pj->npi", particles.poses.rotations.transpose(0, 2, 1)[..., :2], pixels.places)[..., 0]
     )
     theirs = np.stack([theirs.real, theirs.imag * side], axis=-1)
-    assert np.abs(mine - theirs).max() < 0.02 * np.abs(theirs).max()
+    assert np.abs(mine - theirs).max() < 0.03 * np.abs(theirs).max()
     # and those of the images are their transforms, centred
     images = particles.stack[:5]
     moved = transforms_from_images(images) * shift_phases(particles.poses.shifts[:5], BOX, APIX)
@@ -139,8 +138,8 @@ def test_states_are_found_and_noise_components_are_not(known, trained):
     out, answer = trained
     run = open_run(out)
     assert run.system == "linear" and len(run) == N and run.zdim == 3
-    labels = KMeans(3, n_init=5, random_state=0).fit_predict(run.latents[:-12])
-    assert adjusted_rand_score(state[:-12], labels) > 0.95
+    labels = KMeans(3, n_init=5, random_state=0).fit_predict(run.latents)
+    assert adjusted_rand_score(state, labels) > 0.95
     assert [row["above_noise"] for row in answer["components"]] == [1, 1, 0]
     assert answer["above_noise"] == 2
     # three corners of a triangle have two dimensions: nothing is left for the third component
@@ -148,24 +147,34 @@ def test_states_are_found_and_noise_components_are_not(known, trained):
     assert run.latents[:, 0].std() == pytest.approx(1, abs=0.15)
 
 
-def test_images_without_a_particle_are_junk(known, trained):
-    table = pd.read_csv(trained[0] / "particles.csv")
+def test_images_without_a_particle_are_junk(known, tmp_path):
+    particles = open_particles(known[0])
+    images = particles.stack[:]
+    images[-12:] = np.random.default_rng(9).standard_normal((12, BOX, BOX))
+    path = write_particles(tmp_path / "set", images, particles.poses, particles.ctf)
+    answer = train_linear.run(train_linear.Settings(path, tmp_path / "run", zdim=2, box=20, iterations=4))
+    table = pd.read_csv(tmp_path / "run" / "particles.csv")
     np.testing.assert_array_equal(table["particle"], np.arange(N))
     assert table["junk"][-12:].all() and table["junk"][:-12].mean() < 0.01
-    assert trained[1]["junk"] == table["junk"].sum()
+    assert answer["junk"] == table["junk"].sum()
+    assert table["contrast"][-12:].mean() < 0.3
+    assert table["contrast"][:-12].mean() == pytest.approx(1, abs=0.1)
 
 
 def test_decoded_maps_are_the_states_with_the_right_hand(known, trained):
     _, state, maps = known
     run = open_run(trained[0])
-    for k in range(3):
-        (volume,) = run.decode(run.latents[:-12][state[:-12] == k].mean(axis=0))
-        near = [np.corrcoef(volume.data.ravel(), truth.ravel())[0, 1] for truth in maps]
-        assert np.argmax(near) == k and near[k] > 0.93
-        mirrored = np.roll(maps[k][::-1], 1, axis=0)  # about voxel box // 2
-        assert np.corrcoef(volume.data.ravel(), mirrored.ravel())[0, 1] < near[k] - 0.1
+    centres = np.stack([run.latents[state == k].mean(axis=0) for k in range(3)])
+    found = [volume.data for volume in run.decode(centres)]
+    for k, data in enumerate(found):
+        near = [np.corrcoef(data.ravel(), truth.ravel())[0, 1] for truth in maps]
+        assert np.argmax(near) == k and near[k] > 0.95
         # the same scale of values as the images, not only the same picture
-        assert np.vdot(volume.data, maps[k]) / np.vdot(maps[k], maps[k]) == pytest.approx(1, abs=0.1)
+        assert np.vdot(data, maps[k]) / np.vdot(maps[k], maps[k]) == pytest.approx(1, abs=0.1)
+    lobe, truth = found[0] - found[2], maps[0] - maps[2]
+    mirrored = np.roll(truth[::-1], 1, axis=0)  # about voxel box // 2
+    assert np.corrcoef(lobe.ravel(), truth.ravel())[0, 1] > 0.9
+    assert np.corrcoef(lobe.ravel(), mirrored.ravel())[0, 1] < 0.3
 
 
 def test_a_smaller_map_is_the_same_map(trained):
@@ -180,9 +189,9 @@ def test_a_smaller_map_is_the_same_map(trained):
 def test_latents_errors_are_as_large_as_said(known, trained):
     # of states that are points, latents scatter by no more than prior and noise allow
     run = open_run(trained[0])
-    state = known[1][:-12]
-    scatter = np.stack([run.latents[:-12][state == k][:, :2].std(axis=0) for k in range(3)])
-    said = np.exp(0.5 * run.log_variance[:-12, :2]).mean(axis=0)
+    state = known[1]
+    scatter = np.stack([run.latents[state == k][:, :2].std(axis=0) for k in range(3)])
+    said = np.exp(0.5 * run.log_variance[:, :2]).mean(axis=0)
     assert (scatter < 1.5 * said).all() and (scatter > 0.5 * said).all()
 
 
@@ -202,7 +211,7 @@ def test_some_particles_at_a_smaller_box(known, tmp_path, capsys):
     out = tmp_path / "some"
     arguments = ["train-linear", known[0], "--out", out, "--zdim", "2", "--ind", tmp_path / "ind.pkl", "--box", "20"]
     assert main([str(a) for a in arguments]) == DONE
-    assert "2 of 2" not in capsys.readouterr().err
+    assert "for an image of the other half" in capsys.readouterr().out
     run = open_run(out)
     np.testing.assert_array_equal(run.particle_index, rows)
     assert run.box == 20 and run.apix == pytest.approx(APIX * BOX / 20)
@@ -271,7 +280,7 @@ def test_a_damaged_run_is_named(trained, tmp_path, capsys):
 
     for name, harm, words in (
         ("gone", lambda p: p.unlink(), "is not there"),
-        ("text", lambda p: p.write_text("x"), "cannot be read"),
+        ("text", lambda p: p.write_text("x"), "that can be read safely"),
         ("foreign", lambda p: torch.save({"a": torch.ones(2)}, p), "holds no linear model"),
     ):
         folder = tmp_path / name
@@ -317,4 +326,4 @@ def test_misfit_of_true_images_is_a_standard_normal():
     away = junk.misfit(found, posterior(found), 60)
     assert away[1:].mean() == pytest.approx(0, abs=0.1) and away[1:].std() == pytest.approx(1, abs=0.1)
     chosen = junk.is_junk(away, junk.contrast(found, posterior(found)))
-    assert chosen[0] and chosen.sum() < 5
+    assert chosen[0] and chosen.sum() < 12
