@@ -9,7 +9,7 @@ there yet, fits each (zdim 4, seed 0) in a process of its own, and prints a row 
   neighbours in the latents say (cross-validated), and of the first latent alone;
 - FSC area: mean over 100 particles of the FSC between the map of a particle's latent and its own true structure,
   without a mask, averaged over all shells below Nyquist;
-- seconds of wall time and of CPU: importing and opening; reading; EM (the latent structure is there); all radii; latents.
+- seconds, wall and CPU: importing and opening; reading; EM (latents are known then); all radii; last latents.
 """
 
 import json
@@ -102,9 +102,7 @@ def main() -> None:
     if len(kinds) == 1 and "HETERO_BENCH" in os.environ:
         print(json.dumps(measure(shared, out / kinds[0], kinds[0])))
         return
-    print(
-        "| set | score | FSC area, 0.5 at | above noise | wall: open, warm-up, read, EM, radii, latents | CPU: EM, all |"
-    )
+    print("| set | score | FSC area, 0.5 at | above noise | wall: open, warm-up, read, EM, radii, z | CPU: to z, all |")
     print("|---|---|---|---|---|---|")
     for kind in kinds:
         if not (out / kind / "particles.star").exists():

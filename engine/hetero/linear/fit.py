@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +197,12 @@ def _finish(
     noise = full.image_power(particles, box, pixels)
     noise[: coarse.radius + 1] = coarse.state.noise * (box / coarse.box) ** 4
     maps, fsc = full.regularised(*full.solve_halves(particles, half, latents, noise, box, progress))
+    # by their variance now that noise is held down: a coarse component may be large and noise alone
+    order = np.argsort(-np.square(maps[1:], dtype=np.float64).sum(axis=(1, 2, 3)), kind="stable")
+    with_mean = np.concatenate([[0], order + 1])
+    maps, fsc = maps[with_mean], fsc[with_mean]
+    gain, error = np.array(coarse.gain)[:, order], np.array(coarse.gain_error)[:, order]
+    latents = replace(latents, mean=latents.mean[:, order], covariance=latents.covariance[:, order][:, :, order])
     watch.stage("all radii")
     noise = full.residual_noise(particles, LinearMaps(maps, noise), latents.mean, pixels)
     state = LinearMaps(maps, noise)
@@ -216,9 +222,9 @@ def _finish(
         latents=(latents.mean * sd).astype(np.float32),
         log_variance=(2 * np.log(spread * sd)).astype(np.float32),
         sd=sd,
-        gain=np.array(coarse.gain),
-        gain_error=np.array(coarse.gain_error),
-        real=above_noise(*zip(coarse.gain, coarse.gain_error, strict=True)),
+        gain=gain,
+        gain_error=error,
+        real=above_noise(*zip(gain, error, strict=True)),
         misfit=misfits,
         contrast=contrasts,
         junk=junk.is_junk(misfits, contrasts),
