@@ -68,7 +68,7 @@ class LinearModel:
 
     Attributes:
         mean: ``(box, box, box)`` float32.
-        components: ``(q, box, box, box)`` float32, orthogonal, of one norm.
+        components: ``(q, box, box, box)`` float32, nearly orthogonal, of one norm.
         latents, log_variance: ``(n, q)``.
         sd: ``(q,)`` of the latents' prior: falls from 1.
         gain, gain_error: ``(2, q)`` nats by which a component raises the log likelihood of an image of the half that it
