@@ -28,6 +28,7 @@ VERBS = {
     "export": "write a run's particles and latents for cryoDRGN, RELION, cryoSPARC or a table",
     "info": "say what a file or folder is",
     "downsample": "make particle images smaller, centred and windowed",
+    "train-linear": "fit a linear model to particles: the landscape in seconds",
     "simulate": "make maps or particle images with a known truth",
     "train-level": "train the level network on simulated maps",
     "demo": "run the whole way on a packaged structure",

@@ -1,6 +1,7 @@
 """A trained model from its folder, whichever system trained it: a question that several verbs ask."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from hetero.commands import check_range
@@ -35,11 +36,7 @@ def open_run(folder: Path | str, epoch: int | None = None, apix: float | None = 
         from hetero.drgn.foreign import open_cryodrgn
 
         return open_cryodrgn(folder, epoch, apix)
-    if config.system != "drgn":
-        raise HeteroError(f"{folder} is a run of '{config.system}', which this version of Hetero does not open.")
-    from hetero.drgn.files import open_drgn
-
-    run = open_drgn(folder)
+    run = _reader(folder, config.system)(folder)
     if epoch is not None and epoch != run.epoch:
         raise HeteroError(f"{folder} has no weights of epoch {epoch}; there is {run.epoch}.")
     return run if apix is None else dataclasses.replace(run, apix=apix)
@@ -53,6 +50,18 @@ def epochs_of(folder: Path | str) -> list[int]:
     if read_config(folder) is not None:
         return []
     return [n for n in sorted(numbered_weights(folder)) if (folder / f"z.{n}.pkl").is_file()]
+
+
+def _reader(folder: Path, system: str) -> Callable[[Path], Run]:
+    if system == "drgn":
+        from hetero.drgn.files import open_drgn
+
+        return open_drgn
+    if system == "linear":
+        from hetero.linear.files import open_linear
+
+        return open_linear
+    raise HeteroError(f"{folder} is a run of '{system}', which this version of Hetero does not open.")
 
 
 def is_run_folder(folder: Path | str) -> bool:
