@@ -201,6 +201,7 @@ def desk(tmp_path, monkeypatch):
     (tmp_path / "twice.csv").write_text("name,block_00\nvol_1,0.5\nvol_1,0.6\n")
     (tmp_path / "other.csv").write_text("name,loop\nvol_1,0.5\nvol_2,0.6\n")
     (tmp_path / "few.csv").write_text("name,n_particles\nvol_001,5\n")
+    (tmp_path / "classes.csv").write_text("name,class,order,representative\nvol_001,1,0,1\n")
     (tmp_path / "notes.csv").write_text("my notes\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path, has
@@ -251,6 +252,7 @@ def test_two_data_sets(desk, capsys):
         (["nameless.csv"], "begins with the columns block_00, n; 'name' or 'particle' was expected first"),
         (["words.csv"], "block_00 of vol_1 as 'high'; a number was expected"),
         (["twice.csv"], "two rows for name vol_1"),
+        (["classes.csv"], "is a table of classes; one of occupancies, a column a block, was expected"),
         (["o.csv", "--ensemble", "few.csv"], "counts no particles for 14"),
         (["o.csv", "--ensemble", "o.csv"], "has no column n_particles"),
         (["o.csv", "--against", "other.csv"], "the same blocks measured in both data sets were expected"),

@@ -55,7 +55,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         HeteroError: no such table, a table of particles, a volume without a number, or labels of other volumes.
     """
     from hetero.occupancy import draw_heat_map, read_occupancy
-    from hetero.occupancy.classes import sort_into_classes
+    from hetero.occupancy.classes import MOST_CLASSES, sort_into_classes
     from hetero.occupancy.picture import leaf_order
 
     stem = settings.out.with_suffix("")
@@ -93,6 +93,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     return {
         "n": len(table),
         "height": classes.height,
+        "most_tried": MOST_CLASSES if settings.number is None and settings.height is None else None,
         "classes": _rows(table, classes, counts),
         "left_out": list(left_out),
         "out": str(settings.out),
@@ -112,6 +113,8 @@ def describe(result: dict[str, Any]) -> str:
             f"class {row['class']}: {row['volumes']} volumes{particles}; like {row['representative']:{width}}; "
             f"blocks at 0.5 or more: {has}"
         )
+    if len(result["classes"]) == result["most_tried"]:
+        lines.append(f"{len(result['classes'])} is the most that was tried; --number or --height may cut finer")
     if result["left_out"]:
         names = result["left_out"]
         some = f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"

@@ -53,8 +53,6 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: no such table, volumes that ensemble.csv does not count, or two tables without a common block.
     """
-    from hetero.occupancy import read_occupancy
-
     stem = settings.out.with_suffix("")
     inputs = (settings.table, settings.against, settings.ensemble, settings.against_ensemble)
     check_result(settings.out, ("block",), inputs)
@@ -66,7 +64,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     check_range("The seed", settings.seed, 0)
     if settings.against is None and settings.against_ensemble is not None:
         raise HeteroError("--against-ensemble goes with --against, and no second table was given.")
-    table = read_occupancy(settings.table)
+    table = _read(settings.table)
     weights = read_counts(settings.ensemble, table, settings.table)
     head = {"units": _unit_word(table), "n": len(table), "weighted": weights is not None, "out": str(settings.out)}
     if settings.against is not None:
@@ -97,6 +95,15 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "written: " + ", ".join(result["written"])])
 
 
+def _read(path: Path) -> pd.DataFrame:
+    from hetero.occupancy import read_occupancy
+
+    table = read_occupancy(path)
+    if {"class", "representative"} <= set(table.columns):
+        raise HeteroError(f"{path} is a table of classes; one of occupancies, a column a block, was expected.")
+    return table
+
+
 def _describe_one(settings: Settings, table: pd.DataFrame, weights: np.ndarray | None, progress: Progress) -> dict:
     from hetero.occupancy.pairs import compare_pairs
     from hetero.occupancy.picture import draw_populations
@@ -125,10 +132,9 @@ def _describe_one(settings: Settings, table: pd.DataFrame, weights: np.ndarray |
 
 
 def _compare(settings: Settings, table: pd.DataFrame, weights: np.ndarray | None, progress: Progress) -> dict:
-    from hetero.occupancy import read_occupancy
     from hetero.occupancy.populations import fraction_difference
 
-    other = read_occupancy(settings.against)
+    other = _read(settings.against)
     other_weights = read_counts(settings.against_ensemble, other, settings.against)
     common = [block for block in table.columns if block in other.columns]
     if not common:

@@ -10,7 +10,7 @@ from hetero.errors import HeteroError
 LARGEST = 10_000
 """Rows that can be clustered: their distances take 0.4 GB."""
 
-_MOST_CLASSES = 12  # tried where no number is given
+MOST_CLASSES = 12  # tried where no number is given
 _OPTIMAL_ORDER = 500  # rows up to which the order of the leaves is optimised as well (its time grows steeply)
 
 
@@ -75,7 +75,7 @@ def _best_count(values: np.ndarray, tree: np.ndarray) -> int:
     from sklearn.metrics import silhouette_score
 
     scores = {}
-    for count in range(2, min(_MOST_CLASSES, len(values) - 1) + 1):
+    for count in range(2, min(MOST_CLASSES, len(values) - 1) + 1):
         labels = fcluster(tree, _cut_height(tree, count), "distance")
         if labels.max() == count:
             sample = min(len(values), 2000)
