@@ -89,7 +89,8 @@ def test_decoded_maps_lie_where_the_run_lies_at_every_box(session, latent, run_f
         centres.append((vertices.min(axis=0) + vertices.max(axis=0)) / 2)
         np.testing.assert_allclose(drawn.scale, RUN_APIX * RUN_BOX / box)
     assert np.abs(centres[0] - centres[1]).max() < RUN_APIX  # less than a voxel apart
-    assert centres[0][2] - RUN_BOX * RUN_APIX / 2 > 3 * RUN_APIX  # the arm at +x
+    off = centres[0] - RUN_BOX * RUN_APIX / 2
+    assert off[2] > 2 * RUN_APIX > RUN_APIX > np.abs(off[:2]).max()  # the arm at +x
 
 
 def test_blocks_are_measured_in_the_decoded_map(session, latent, run_folder, tmp_path):
@@ -97,15 +98,17 @@ def test_blocks_are_measured_in_the_decoded_map(session, latent, run_folder, tmp
     from hetero.maps.blocks import make_blocks
 
     grid = np.indices((RUN_BOX,) * 3) - RUN_BOX // 2
-    masks = np.array([grid[0] ** 2 + grid[1] ** 2 + (grid[2] - 8) ** 2 <= 4, (grid[0] - 8) ** 2 + grid[1] ** 2 + grid[2] ** 2 <= 4])
+    masks = np.array(
+        [grid[0] ** 2 + grid[1] ** 2 + (grid[2] - 8) ** 2 <= 4, (grid[0] - 8) ** 2 + grid[1] ** 2 + grid[2] ** 2 <= 4]
+    )
     write_blocks(tmp_path / "blocks", make_blocks(masks, np.full(3, RUN_APIX), np.zeros(3)), {})
     layers.add(session.viewer, [*readers.read(run_folder), *readers.read(tmp_path / "blocks")])
     found = []
     for point in ((1, 0), (0, 1), (0, 0)):
         session.show_decoded(latent.decode(latent.request(point)).volume)
         found.append(session.blocks.occupancy)
-    assert found[0][0] > 0.9 > 0.1 > found[0][1]
-    assert found[1][1] > 0.9 > 0.1 > found[1][0]
+    assert found[0][0] > 0.9 and found[0][1] < 0.1
+    assert found[1][1] > 0.9 and found[1][0] < 0.1
     assert max(found[2]) < 0.1
 
 
@@ -130,7 +133,10 @@ def test_lasso_and_set_operations(latent):
     told = []
     latent.picked.connect(lambda: told.append(list(latent.selections)))
     assert latent.lasso(around(0.5, 0.5, 0.1)) is None
-    right, both = latent.lasso(around(1, 0)), latent.lasso(np.array([[0.5, -1], [2, -1], [2, 1.5], [-1, 1.5], [-1, 0.5]]))
+    right, both = (
+        latent.lasso(around(1, 0)),
+        latent.lasso(np.array([[0.7, -1], [2, -1], [2, 2], [-1, 2], [-1, 0.7], [0.7, 0.7]])),
+    )
     assert (latent.count(right), latent.count(both)) == (200, 400)
     sizes = [latent.count(latent.combine(both, right, op)) for op in ("union", "intersection", "difference")]
     assert sizes == [400, 200, 200]
@@ -153,7 +159,7 @@ def test_saved_particles_carry_their_provenance(latent, run_folder, tmp_path):
     numbers = tmp_path / "arm_numbers.npy"
     assert str(numbers) in record["command"]
     np.testing.assert_array_equal(read_indices(numbers, 2000), kept)
-    with pytest.raises(HeteroError, match="none of ours|is there already"):
+    with pytest.raises(HeteroError, match="is there already"):
         (tmp_path / "mine.csv").write_text("mine")
         latent.save("selection 1", tmp_path / "mine.csv")
     assert not (tmp_path / "mine_numbers.npy").exists() and (tmp_path / "mine.csv").read_text() == "mine"
@@ -177,7 +183,9 @@ def test_anchors_and_path_lie_in_the_plane(latent, run_folder, tmp_path):
         latent.look = latent.decode(latent.request(point))
         latent.add_anchor()
     assert len(latent.anchors) == 2
-    traverse.run(traverse.Settings(run=run_folder, out=tmp_path / "way", how="direct", n=5, particles=tuple(latent.anchors)))
+    traverse.run(
+        traverse.Settings(run=run_folder, out=tmp_path / "way", how="direct", n=5, particles=tuple(latent.anchors))
+    )
     latent.take_path(tmp_path / "way")
     places = latent.path_places()
     assert len(places) == 6 and np.abs(places.sum(axis=1) - 1).max() < 0.2  # the straight line from (1, 0) to (0, 1)
