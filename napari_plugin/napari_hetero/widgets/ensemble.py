@@ -16,7 +16,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from hetero.errors import HeteroError
 from napari_hetero import view
+from napari_hetero.cxc import write_cxc
 from napari_hetero.session import RENDERINGS
 from napari_hetero.widgets.parts import Dock, JobRow, PlayButton, fill_choice, line, say, sentence
 
@@ -36,6 +38,9 @@ class EnsembleWidget(Dock):
         self.empty = sentence(_EMPTY)
         self.body = QWidget()
         self._build_body()
+        self.chimerax = QPushButton("Show in ChimeraX ...")
+        self.chimerax.setToolTip("Write this view as a script (.cxc) that ChimeraX opens: map, level, blocks, camera")
+        self.script = sentence()
         self.hand = sentence(view.HAND_NOTE, dim=True)
         self.hand.setToolTip("napari's own default shows maps as their mirror image; this dock has turned the view.")
         top = QHBoxLayout()
@@ -44,10 +49,13 @@ class EnsembleWidget(Dock):
         self.column.addLayout(top)
         self.column.addWidget(self.empty)
         self.column.addWidget(self.body)
+        self.column.addWidget(self.chimerax)
+        self.column.addWidget(self.script)
         self.column.addWidget(self.hand)
         self.column.addStretch(1)
         self.choice.activated.connect(self._on_choice)
         self.open.clicked.connect(self._on_open)
+        self.chimerax.clicked.connect(self._on_chimerax)
         self.refresh()
 
     def refresh(self) -> None:
@@ -56,6 +64,7 @@ class EnsembleWidget(Dock):
         fill_choice(self.choice, [(layer.name, layer) for layer in maps], self.session.maps_layer)
         self.choice.setVisible(bool(maps))
         self.body.setVisible(model is not None)
+        self.chimerax.setVisible(model is not None)
         say(self.empty, "" if model else self.session.problem or _EMPTY, problem=bool(self.session.problem))
         if model is None:
             return
@@ -164,6 +173,19 @@ class EnsembleWidget(Dock):
 
     def _on_open(self) -> None:
         self.open_folder("maps")
+
+    def _on_chimerax(self) -> None:
+        from qtpy.QtWidgets import QFileDialog
+
+        path, _ = QFileDialog.getSaveFileName(self, "Write this view for ChimeraX", "view.cxc", "ChimeraX (*.cxc)")
+        if not path:
+            return
+        try:
+            written = write_cxc(Path(path).with_suffix(".cxc"), self.session)
+        except HeteroError as error:
+            say(self.script, str(error), problem=True)
+            return
+        say(self.script, f"Kept in {written[0]}; open it with ChimeraX.")
 
     def _on_slider(self, index: int) -> None:
         if self.session.ensemble is not None:
