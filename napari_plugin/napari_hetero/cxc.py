@@ -1,5 +1,7 @@
-"""The present view as a ChimeraX script (.cxc): the map at its level, the ticked blocks, the camera. Knows no Qt, and the
-script needs no bundle of ours."""
+"""The present view as a ChimeraX script (.cxc): the map at its level, the ticked blocks, the camera.
+
+Knows no Qt, and the script needs no bundle of ours.
+"""
 
 import math
 from pathlib import Path

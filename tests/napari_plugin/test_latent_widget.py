@@ -220,7 +220,7 @@ def test_mean_map_of_a_selection_is_drawn(dock, qtbot):
 def test_reconstruct_of_a_selection_opens_its_map(viewer, tmp_path, qtbot):
     from hetero.commands import simulate
 
-    made = simulate.run(simulate.Settings(out=tmp_path / "p", particles=120, box=24, states=2, snr=5.0))
+    made = simulate.run(simulate.Settings(out=tmp_path / "p", particles=120, box=24, snr=5.0))
     z = np.repeat([[0.0, 0.0], [1.0, 0.0]], 60, axis=0) + 0.01 * np.random.default_rng(0).normal(size=(120, 2))
     folder = write_run(
         tmp_path / "run", z.astype(np.float32), np.arange(120), {"particles": made["path"] + "/particles.star"}
@@ -231,7 +231,7 @@ def test_reconstruct_of_a_selection_opens_its_map(viewer, tmp_path, qtbot):
     dock.plot.lassoed.emit(circle(1, 0))
     panel = dock.selections
     assert panel.file.text().endswith("particles.star")
-    with qtbot.waitSignal(panel.reconstruct.done, timeout=100_000) as caught:
+    with qtbot.waitSignal(panel.reconstruct.done, timeout=150_000) as caught:
         panel.reconstruct.job.start(panel.rebuilding("selection 1", tmp_path / "rebuilt"))
     assert caught.args[0]["n"] == 60 and "map" in [layer.name for layer in viewer.layers]
 
@@ -239,7 +239,7 @@ def test_reconstruct_of_a_selection_opens_its_map(viewer, tmp_path, qtbot):
 def test_path_along_a_component_is_drawn_and_played(dock, run_folder, qtbot):
     panel = dock.paths
     panel.maps.setValue(5)
-    with qtbot.waitSignal(panel.make.done, timeout=60_000):
+    with qtbot.waitSignal(panel.make.done, timeout=150_000):
         panel.make.button.click()
     assert (run_folder / "path_pc1" / "path.csv").is_file() and len(dock.session.ensemble.ensemble) == 5
     assert len(dock.plot.line.getData()[0]) == 5
@@ -267,7 +267,7 @@ def test_path_between_particles_asks_for_them(dock, qtbot):
         panel.add.click()
     assert panel.anchors.text().startswith("through 1,") and len(dock.plot.anchors.getData()[0]) == 2
     panel.maps.setValue(3)
-    with qtbot.waitSignal(panel.make.done, timeout=60_000):
+    with qtbot.waitSignal(panel.make.done, timeout=150_000):
         panel.make.button.click()
     assert len(dock.session.ensemble.ensemble) == 4
 
@@ -275,8 +275,8 @@ def test_path_between_particles_asks_for_them(dock, qtbot):
 def test_cancelled_analysis_leaves_nothing(dock, run_folder, qtbot):
     before = sorted(p.name for p in run_folder.iterdir())
     dock.analyze.button.click()
-    qtbot.waitUntil(lambda: dock.analyze.job.ticket.report[2] != "starting", timeout=60_000)
-    with qtbot.waitSignal(dock.analyze.job.finished, timeout=60_000):
+    qtbot.waitUntil(lambda: dock.analyze.job.ticket.report[2] != "starting", timeout=150_000)
+    with qtbot.waitSignal(dock.analyze.job.finished, timeout=150_000):
         dock.analyze.cancel.click()
     assert dock.analyze.message.text() == "Cancelled; nothing was changed."
     assert sorted(p.name for p in run_folder.iterdir()) == before

@@ -1,6 +1,7 @@
 """The Latent dock's selections: what the lasso caught, sets made of it, and what is done with its particles."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -179,10 +180,8 @@ class SelectionsPanel(QWidget):
 
     def saving(self, name: str, out: Path, kind: str = ""):
         """What saves a selection to a file; None, and a sentence, where the particle file is wanting."""
-        if not out.suffix:
-            out = out.with_suffix(
-                ".cs" if "*.cs" in kind else ".csv" if "*.csv" in kind else ".pkl" if "*.pkl" in kind else ".star"
-            )
+        if not out.suffix:  # the kind chosen in the dialog: "RELION (*.star)"
+            out = out.with_suffix(next(iter(re.findall(r"\*(\.\w+)", kind)), ".star"))
         table = out.suffix.lower() in (".star", ".cs")
         if table and self._original() is None:
             say(self.save.message, f"To write {out.name}, choose the run's particle file above.", problem=True)
