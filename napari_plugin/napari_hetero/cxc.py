@@ -63,7 +63,7 @@ def _block_lines(model) -> list[str]:
         if shown and name in files:
             lines += [
                 f"open {_quoted(files[name])} name {_word(name)}",
-                f"volume #{number} style surface step 1 level 0.5 color {color} transparency 0.4",
+                f"volume #{number} style surface step 1 level 0.5 color {color} transparency 0.6",
             ]
             number += 1
     return lines

@@ -44,7 +44,7 @@ def test_map_level_and_ticked_blocks(session, ensemble_folder, blocks_folder, tm
         f'open "{blocks_folder.resolve() / "block_01.mrc"}" name "block_01"'
     ]
     color = session.blocks.blocks.colors[1]
-    assert f"volume #2 style surface step 1 level 0.5 color {color} transparency 0.4" in lines
+    assert f"volume #2 style surface step 1 level 0.5 color {color} transparency 0.6" in lines
 
 
 @pytest.mark.parametrize("looking", [(-1.0, 0.0, 0.0), (-1.0, -0.35, -0.35), (0.2, 0.9, -0.4)])

@@ -220,10 +220,10 @@ def test_mean_map_of_a_selection_is_drawn(dock, qtbot):
 def test_reconstruct_of_a_selection_opens_its_map(viewer, tmp_path, qtbot):
     from hetero.commands import simulate
 
-    made = simulate.run(simulate.Settings(out=tmp_path / "p", particles=120, box=24, snr=5.0))
+    simulate.run(simulate.Settings(out=tmp_path / "p", particles=120, box=24, snr=5.0))
     z = np.repeat([[0.0, 0.0], [1.0, 0.0]], 60, axis=0) + 0.01 * np.random.default_rng(0).normal(size=(120, 2))
     folder = write_run(
-        tmp_path / "run", z.astype(np.float32), np.arange(120), {"particles": made["path"] + "/particles.star"}
+        tmp_path / "run", z.astype(np.float32), np.arange(120), {"particles": str(tmp_path / "p" / "particles.star")}
     )
     layers.add(viewer, readers.read(folder))
     dock = docked(viewer)

@@ -124,7 +124,7 @@ class HistogramPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         top = QHBoxLayout()
-        top.addWidget(QLabel("Who has how much"))
+        top.addWidget(QLabel("Histogram of"))
         top.addWidget(self.block, 1)
         top.addWidget(self.open)
         column.addWidget(line())

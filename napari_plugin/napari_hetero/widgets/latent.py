@@ -106,6 +106,7 @@ class LatentWidget(Dock):
         self.tabs = QTabWidget()
         self.tabs.addTab(self.selections, "Selections")
         self.tabs.addTab(self.paths, "Paths")
+        self.tabs.setMinimumHeight(310)  # Qt gives wrapped words in a tab no room of their own
         self.analyze = JobRow(
             "Clusters and UMAP", "Find clusters and a UMAP of the latents (hetero analyze), kept in the run's folder "
             "as analysis; they become columns here", self._analysis,

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal as QtSignal
 _SETTLE_MS = 25  # after the last change of the view, until its picture is made anew
 _MOST_CELLS = 900  # a side
 _AXIS = "#8d96a3"  # seen on napari's dark and on its light ground
-_MARK, _FAR, _PATH, _LASSO = "#e5484d", "#f0a35e", "#ff5fa2", "#ffaa28"
+_MARK, _FAR, _PATH, _LASSO = "#e5484d", "#f0a35e", "#b48cff", "#ffaa28"
 
 
 class PlanePlot(pg.GraphicsLayoutWidget):
@@ -33,7 +33,7 @@ class PlanePlot(pg.GraphicsLayoutWidget):
         self.cell = 2  # screen pixels a side
         self._whole = (0.0, 1.0, 0.0, 1.0)
         self.setBackground(None)
-        self.setMinimumHeight(260)
+        self.setMinimumHeight(220)
         self.box = _Box(self)
         self.axes = {side: pg.AxisItem(side) for side in ("left", "bottom")}
         self.addItem(self.axes["left"], 0, 0)
@@ -47,7 +47,7 @@ class PlanePlot(pg.GraphicsLayoutWidget):
         self.line = pg.PlotCurveItem(pen=pg.mkPen(_PATH, width=2))
         self.anchors = pg.ScatterPlotItem(size=9, brush=_PATH, pen=None)
         self.noose = pg.PlotCurveItem(pen=pg.mkPen(_LASSO, width=2, style=Qt.PenStyle.DashLine))
-        self.marker = pg.ScatterPlotItem(size=13, brush=None)
+        self.marker = pg.ScatterPlotItem(size=15, brush=None)
         for depth, item in enumerate((self.image, self.line, self.anchors, self.noose, self.marker)):
             item.setZValue(depth)
             self.box.addItem(item, ignoreBounds=True)
@@ -90,7 +90,7 @@ class PlanePlot(pg.GraphicsLayoutWidget):
         """Mark a place; ``far``: as one that no particle lies near."""
         self.marker.setData(
             [] if at is None else [at[0]], [] if at is None else [at[1]], symbol="x" if far else "o",
-            pen=pg.mkPen(_FAR if far else _MARK, width=2.5),
+            pen=pg.mkPen(_FAR if far else _MARK, width=3),
         )  # fmt: skip
 
     def draw_path(self, places: np.ndarray, anchors: np.ndarray) -> None:
