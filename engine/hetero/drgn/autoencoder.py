@@ -15,17 +15,19 @@ class Autoencoder(nn.Module):
     """Encoder (or a table of latents, or nothing) and decoder; ``model(batch)`` is the loss and its parts.
 
     ``loss = mean over pixels of |CTF V(slice, z) - image|^2 + beta KL / (pixels of the whole disc)``, with one sample
-    ``z = mean + noise exp(log_variance / 2)``, and KL summed over a latent's numbers: Zhong et al. 2021, Methods. In
-    the stage that starts from given latents, ``z`` is drawn from those, and the encoder is fitted to them.
+    ``z = mean + noise exp(log_variance / 2)``, and KL summed over a latent's numbers: Zhong et al. 2021, Methods.
+
+    With latents to start from, the encoder gives what is added to them, at first nothing: the first step already learns
+    from them, which an encoder fitted to them first does not reach in many epochs, as images of unknown pose and noise
+    say little to it.
 
     A batch holds, for b particles: ``image (b, q, 2)``, ``transfer (b, q)`` on the first q pixels of the disc,
     ``rotation (b, 3, 3)``, ``particle (b,)``, and ``noise (b, zdim)``, ``start`` and ``start_log_variance (b, zdim)``
-    where they are needed.
+    where there are any.
 
     Attributes:
         points: how many pixels the loss sees; changed from stage to stage.
         beta: weight of the KL term.
-        starting: whether this is the stage that starts from given latents.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Autoencoder(nn.Module):
         self.decoder, self.encoder, self.matched = decoder, encoder, matched
         places = torch.from_numpy(disc.points).to(decoder.last.weight.dtype) / disc.box
         self.register_buffer("places", places, persistent=False)  # (p, 2) x, y in cycles per pixel
-        self.points, self.beta, self.starting = len(disc), 1.0, False
+        self.points, self.beta = len(disc), 1.0
 
     def infer(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance ``(b, zdim)`` of the latents' posteriors."""
@@ -50,24 +52,17 @@ class Autoencoder(nn.Module):
             return self.encoder(batch["particle"])
         transfer = batch["transfer"]
         weight = transfer if self.matched else transfer.sign()
-        return self.encoder(batch["image"] * weight[..., None])
+        mean, log_variance = self.encoder(batch["image"] * weight[..., None])
+        if "start" in batch:
+            return batch["start"] + mean, batch["start_log_variance"] + log_variance
+        return mean, log_variance
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         mean, log_variance = self.infer(batch)
         kl = 0.5 * (log_variance.exp() + mean**2 - 1 - log_variance).sum(1).mean()
-        fit = kl.new_zeros(())
-        z = mean
-        if self.starting:
-            z, log_variance_of_z = batch["start"], batch["start_log_variance"]
-            fit = ((mean - z) ** 2).mean() + 0.1 * ((log_variance - log_variance_of_z) ** 2).mean()
-        else:
-            log_variance_of_z = log_variance
-        if "noise" in batch:
-            z = z + batch["noise"] * (0.5 * log_variance_of_z).exp()
+        z = mean + batch["noise"] * (0.5 * log_variance).exp() if "noise" in batch else mean
         data = self.misfit(z, batch)
-        penalty = self.beta * kl / (2 * self.points)
-        loss = data + (fit if self.starting else penalty)
-        return {"loss": loss, "data": data, "kl": kl, "fit": fit}
+        return {"loss": data + self.beta * kl / (2 * self.points), "data": data, "kl": kl}
 
     def misfit(self, z: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean over particles and pixels of ``|CTF V(slice, z) - image|^2``; pixels in one half stand for both."""

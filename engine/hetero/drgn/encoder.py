@@ -12,14 +12,18 @@ class ImageEncoder(nn.Module):
         zdim: numbers in a latent.
         width: units of a layer.
         layers: residual layers.
+        silent: begin with an answer of zero to every image: what is to be added to latents that are known.
     """
 
-    def __init__(self, pixels: int, zdim: int, width: int, layers: int):
+    def __init__(self, pixels: int, zdim: int, width: int, layers: int, silent: bool = False):
         super().__init__()
         self.pixels = pixels
         self.first = nn.Linear(2 * pixels, width)
         self.residual = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.last = nn.Linear(width, 2 * zdim)
+        if silent:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """

@@ -21,7 +21,6 @@ class Preset:
         matched: the encoder's images are multiplied by the CTF, not by its sign alone.
         held_out: share of the particles that are only judged by.
         patience: epochs of the last stage without a better held-out loss; 0 for never stopping early.
-        start_share: of the epochs, in which the encoder is regressed onto the latents of ``--start``.
     """
 
     epochs: int
@@ -40,7 +39,6 @@ class Preset:
     matched: bool = False
     held_out: float = 0.0
     patience: int = 0
-    start_share: float = 0.2
 
 
 PRESETS = {

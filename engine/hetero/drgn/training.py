@@ -19,7 +19,7 @@ from hetero.training.plan import stage_of
 from hetero.training.team import Team
 
 _AT_ONCE = 256  # particles whose latents are worked out together
-_TABLE_RATE = 1e-2  # of latents that are parameters, Adam's
+_TABLE_RATE = 5e-2  # of latents that are parameters, Adam's: each is seen once an epoch, so it moves in strides
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,15 @@ class DrgnTask:
                 encoder = LatentTable(*self._first_table())
             elif wanted.zdim:
                 seen = disc.count(max(1.0, preset.sees * disc.radius))
-                encoder = ImageEncoder(seen, wanted.zdim, preset.encoder_width, preset.encoder_layers)
+                encoder = ImageEncoder(
+                    seen, wanted.zdim, preset.encoder_width, preset.encoder_layers, self.start is not None
+                )
         return Autoencoder(decoder, encoder, disc, preset.matched)
 
     def _first_table(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self.start is not None:
             return torch.from_numpy(self.start.mean), torch.from_numpy(self.start.log_variance)
-        mean = torch.randn(len(self.images), self.settings.zdim)
+        mean = 0.1 * torch.randn(len(self.images), self.settings.zdim)
         return mean, torch.full_like(mean, -3.0)
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
@@ -98,7 +100,7 @@ class DrgnTask:
         return optimisers
 
     def begin_epoch(self, epoch: int) -> str:
-        """Radius, beta and whether the latents are still those of the start; says so in words."""
+        """Radius and beta; names the radius."""
         wanted, preset, disc = self.settings, self.settings.preset, self.images.disc
         stage = stage_of(epoch, wanted.epochs, tuple(share for share, _ in preset.stages))
         radius = max(2, round(preset.stages[stage][1] * disc.radius))
@@ -106,10 +108,8 @@ class DrgnTask:
         model.points = disc.count(radius)
         beta = wanted.beta if wanted.beta is not None else 1 / max(1, wanted.zdim)
         model.beta = beta * min(1.0, epoch / (wanted.beta_epochs + 1))
-        starts = self.start is not None and not wanted.table
-        model.starting = starts and epoch <= max(1, round(preset.start_share * wanted.epochs))
-        self.in_last_stage = stage == len(preset.stages) - 1 and model.beta == beta and not model.starting
-        return ("start, " if model.starting else "") + f"radius {radius} of {disc.box // 2}"
+        self.in_last_stage = stage == len(preset.stages) - 1 and model.beta == beta
+        return f"radius {radius} of {disc.box // 2}"
 
     def load(self, items: np.ndarray, noise: np.ndarray | None, seed: int) -> dict[str, torch.Tensor]:
         """A batch: :class:`hetero.drgn.autoencoder.Autoencoder` says what is in it."""
@@ -117,9 +117,6 @@ class DrgnTask:
         batch = self._seen(items, max(self.model.points, self._encoder_pixels()))
         if noise is not None:
             batch["noise"] = torch.from_numpy(noise)
-        if self.model.starting:
-            batch["start"] = torch.from_numpy(self.start.mean[items])
-            batch["start_log_variance"] = torch.from_numpy(self.start.log_variance[items])
         return batch
 
     def _encoder_pixels(self) -> int:
@@ -127,12 +124,16 @@ class DrgnTask:
 
     def _seen(self, items: np.ndarray, count: int) -> dict[str, torch.Tensor]:
         values = np.ascontiguousarray(self.images.read(items, count))
-        return {
+        batch = {
             "image": torch.from_numpy(values.view(np.float32).reshape(len(items), count, 2)),
             "transfer": torch.from_numpy(self.images.transfer(items, count)),
             "rotation": torch.from_numpy(self._rotations[items]),
             "particle": torch.from_numpy(np.asarray(items, dtype=np.int64)),
         }
+        if self.start is not None:
+            batch["start"] = torch.from_numpy(self.start.mean[items])
+            batch["start_log_variance"] = torch.from_numpy(self.start.log_variance[items])
+        return batch
 
     def keep(self, state: dict[str, Any]) -> None:
         """``checkpoint.pt``: the decoder as a run's, and the rest of the state to go on from."""
