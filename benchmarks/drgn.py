@@ -3,9 +3,9 @@
     python benchmarks/drgn.py SHARED OUT [--start LINEAR_DISCRETE LINEAR_CONTINUOUS] [--upstream .../bin/cryodrgn]
 
 SHARED holds ``bench/simulate_drgn.py``; OUT keeps the data and the runs. Quality is the adjusted Rand index of 3
-k-means clusters (discrete) or the best Spearman correlation of 4 principal components (continuous), after each epoch; at
-the end the area under per-image FSC to each image's own truth. Seconds are the wall's, then those of processors (other work on
-the machine changes the first only); scoring is not counted.
+k-means clusters (discrete) or the best Spearman correlation of 4 principal components (continuous), after each epoch;
+at the end the area under per-image FSC to each image's own truth. Seconds are the wall's, then those of processors
+(other work on the machine changes the first only); scoring is not counted.
 """
 
 import argparse

@@ -233,6 +233,11 @@ def test_a_stopped_run_goes_on_bit_for_bit(noisy, tmp_path, more):
 
 
 def stop_at(words, step):
+    with pytest.raises(Cancelled):
+        run_until(words, step)
+
+
+def run_until(words, step):
     from hetero.cli import _parse
 
     options = _parse("train-vae", train_vae.Settings, words[1:])
@@ -242,8 +247,7 @@ def stop_at(words, step):
         if message.startswith("training") and done == step:
             raise Cancelled
 
-    with pytest.raises(Cancelled):
-        train_vae.run(train_vae.Settings(**values), progress)
+    train_vae.run(train_vae.Settings(**values), progress)
 
 
 def test_a_run_without_latents_is_one_map(noisy, tmp_path):
@@ -285,6 +289,24 @@ def test_a_start_is_joined_by_particle(tmp_path):
     absent = np.setdiff1d(np.arange(60), index)[0]
     with pytest.raises(HeteroError, match=f"no latents of 1 of the 3 particles; row {absent} of"):
         read_start(tmp_path, np.array([rows[0], absent, rows[1]]), 4)
+
+
+@pytest.mark.parametrize("latents", ["encoder", "table"])
+def test_a_start_is_where_the_latents_are_before_anything_is_learned(noisy, tmp_path, latents):
+    z = np.random.default_rng(0).standard_normal((N, 2))
+    write_latents(tmp_path / "latents.npz", Latents(z, np.arange(N), np.full(z.shape, -1.0)))
+    begun = ["--start", str(tmp_path), "--latents", latents, "--rate", "1e-9", "--seed", "2"]
+    out = tmp_path / "run"
+    stop_at(arguments(noisy, out, *begun, preset="ours"), 0)
+    first = weights_of(out)
+    if latents == "table":
+        expected = read_start(tmp_path, np.arange(N), 2)
+        np.testing.assert_array_equal(first["encoder.rows.weight"][:, :2], expected.mean)
+        return
+    assert main(arguments(noisy, out, *begun, preset="ours")) == DONE
+    found, expected = read_latents(out / "latents.npz"), read_start(tmp_path, np.arange(N), 2)
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-5)
+    np.testing.assert_allclose(found.log_variance, expected.log_variance, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -374,3 +396,53 @@ def test_a_run_is_not_overwritten_by_another(noisy, tmp_path, capsys):
     assert main(arguments(noisy, tmp_path / "run", "--seed", "9", epochs=1)) == BAD_INPUT
     assert "was begun with another seed (0, now 9)" in capsys.readouterr().err
     assert (tmp_path / "run/latents.npz").read_bytes() == before
+
+
+_OPEN_A_MILLION = """
+import resource, sys
+import numpy as np, torch
+from pathlib import Path
+from hetero.drgn.images import prepare_images
+from hetero.drgn.presets import PRESETS
+from hetero.drgn.training import DrgnTask, Model
+from hetero.particles import open_particles
+from hetero.training.team import Team
+
+folder = Path(sys.argv[1])
+torch.set_num_threads(1)
+particles = open_particles(folder / "p.mrcs", folder / "poses.pkl", folder / "ctf.pkl")
+images = prepare_images(particles)  # 51 GB: beyond the memory, so they are transformed when they are read
+task = DrgnTask(folder, images, Model(8, 20, PRESETS["ours"]), Team(torch.device("cpu")))
+task.begin_epoch(20)
+items = np.sort(np.random.default_rng(0).choice(task.items, 32, replace=False))
+loss = task.model(task.load(items, np.zeros((32, 8), np.float32), 0))["loss"]
+loss.backward()
+task.optimisers[0].step()
+for start in range(0, 1024, 256):
+    with torch.no_grad():
+        task.model.infer(task._seen(np.arange(start, start + 256), task._encoder_pixels()))
+print(len(particles), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_particles_take_less_than_four_gigabytes(tmp_path):
+    """1,000,000 images of 128 pixels, of which all but 16 are holes in a sparse file: opened, one step, some latents."""
+    n, box = 1_000_000, 128
+    rng = np.random.default_rng(0)
+    with write_stack(tmp_path / "few.mrcs", 16, box, 1.5) as writer:
+        writer.append(rng.standard_normal((16, box, box)))
+    start = bytearray((tmp_path / "few.mrcs").read_bytes())
+    start[8:12] = start[36:40] = np.int32(n).tobytes()
+    (tmp_path / "p.mrcs").write_bytes(start)
+    os.truncate(tmp_path / "p.mrcs", 1024 + 4 * n * box * box)
+    rotations = rotations_from_euler(*rng.uniform(0, 180, (3, n)))
+    write_poses(tmp_path / "poses.pkl", Poses(rotations, rng.normal(0, 3, (n, 2))), box * 1.5)
+    write_ctf(tmp_path / "ctf.pkl", CTF(rng.uniform(8e3, 2e4, n), 1e4, 0.0, 300.0, 2.7, 0.1), box, 1.5)
+    done = subprocess.run(
+        [sys.executable, "-c", _OPEN_A_MILLION, str(tmp_path)], check=False, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    count, gigabytes = done.stdout.split()
+    assert int(count) == n and float(gigabytes) < 4

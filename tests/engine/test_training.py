@@ -160,7 +160,7 @@ def test_pieces_have_the_value_and_gradient_of_the_whole():
 def test_stages_share_the_epochs():
     shares = (0.6, 0.2, 0.2)
     assert [stage_of(epoch, 10, shares) for epoch in range(1, 13)] == [0] * 6 + [1] * 2 + [2] * 4
-    assert [stage_of(epoch, 1, shares) for epoch in (1, 2)] == [0, 2]
+    assert [stage_of(epoch, 1, shares) for epoch in (1, 2)] == [2, 2]
 
 
 def test_nonsense_is_refused():

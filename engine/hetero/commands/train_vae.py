@@ -124,6 +124,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with join_team(settings.device) as team:
+        if team.size > 1 and settings.latents == "table":
+            raise HeteroError("Latents in a table are trained by one process; torchrun started several.")
         precision = settings.precision or (best_precision(team.device) if preset.mixed else "float32")
         plan = Plan(
             preset.epochs,
@@ -145,7 +147,6 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         )  # fmt: skip
         task = DrgnTask(settings.out, images, model, team, start)
         outcome = train(task, plan, team, settings.out / LOG, progress)
-        task.end_epoch(outcome.epoch)
         if team.leads and cache is not None:
             remove_cache(cache)
     return _answer(settings, particles, precision, outcome)
@@ -267,5 +268,5 @@ def describe(result: dict[str, Any]) -> str:
     ]
     if result["loss"] is not None:
         held = f", held out {result['held_out']:.5f}" if result["held_out"] is not None else ""
-        lines.append(f"loss {result['loss']:.5f}{held} (1 is the images' own power)")
+        lines.append(f"loss {result['loss']:.5f}{held}")
     return "\n".join([*lines, f"written: {result['out']}; hetero decode {result['out']} makes maps"])

@@ -142,11 +142,11 @@ class _Training:
             self._save()
 
     def run(self) -> Outcome:
-        plan, at = self.plan, self.at
+        plan, at, told = self.plan, self.at, False
         while not at.stopped and at.epoch <= plan.epochs:
             self._enter_stage(self.task.begin_epoch(at.epoch))
             if not self._epoch():
-                at = self._back_to_last_checkpoint()
+                self._back_to_last_checkpoint()
                 break
             at.epoch, at.step = at.epoch + 1, 0
             if plan.patience and self.task.in_last_stage and at.since >= plan.patience:
@@ -156,6 +156,10 @@ class _Training:
                 )
             self._save()
             self.task.end_epoch(at.epoch - 1)
+            told = True
+        if not told or self.at is not at:  # a run that was finished, or went back: its last epoch's files may be older
+            self.task.end_epoch(self.at.epoch - 1)
+        at = self.at
         reason = at.stopped or f"all {plan.epochs} epochs are done"
         return Outcome(at.epoch - 1, reason, *self.clock())
 
@@ -282,7 +286,7 @@ class _Training:
             self.scaler.load_state_dict(state["scaler"])
         self.at = _Position(**state["at"])
 
-    def _back_to_last_checkpoint(self) -> _Position:
+    def _back_to_last_checkpoint(self) -> None:
         why = self.at.stopped
         self._restore(self.task.kept())
         at = self.at
@@ -291,7 +295,6 @@ class _Training:
             here = "the start"
         at.stopped = f"{why}; the weights of {here} were kept"
         self._save()
-        return at
 
 
 def _ahead(function: Callable, values: Iterable) -> Iterator:

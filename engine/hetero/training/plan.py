@@ -48,8 +48,10 @@ def stage_of(epoch: int, epochs: int, shares: tuple[float, ...]) -> int:
     Args:
         epoch: counted from 1.
         epochs: of the whole training; later epochs lie in the last stage.
-        shares: of the epochs, of each stage; every stage but one of share 0 gets an epoch where there are enough.
+        shares: of the epochs, of each stage; the last epoch is always of the last stage.
     """
+    if epoch >= epochs:
+        return len(shares) - 1
     ends, total = [], 0.0
     for share in shares:
         total += share / sum(shares)
