@@ -383,7 +383,8 @@ def test_bad_requests_get_one_sentence_before_training(noisy, tmp_path, case, ca
         write_poses("many.pkl", Poses(np.broadcast_to(np.eye(3), (2000, 3, 3)), np.zeros((2000, 2))), box * APIX)
         words[1] = "nan.mrcs"
         words[words.index("--poses") + 1] = "many.pkl"
-        words[words.index("--ctf") : words.index("--ctf") + 2] = []
+        write_ctf("many_ctf.pkl", CTF(np.full(2000, 1e4), 1e4, 0.0, 300.0, 2.7, 0.1), box, APIX)
+        words[words.index("--ctf") + 1] = "many_ctf.pkl"
     assert main(words) == BAD_INPUT
     error = capsys.readouterr().err.strip().splitlines()
     assert re.search(message, error[-1]), error
@@ -427,7 +428,7 @@ print(len(particles), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 @pytest.mark.slow
 def test_a_million_particles_take_less_than_four_gigabytes(tmp_path):
-    """1,000,000 images of 128 pixels, of which all but 16 are holes in a sparse file: opened, one step, some latents."""
+    """1,000,000 images of 128 pixels, of which all but 16 are holes in a sparse file: open, one step, latents."""
     n, box = 1_000_000, 128
     rng = np.random.default_rng(0)
     with write_stack(tmp_path / "few.mrcs", 16, box, 1.5) as writer:
