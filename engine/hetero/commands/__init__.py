@@ -27,6 +27,7 @@ VERBS = {
     "fsc": "say to what resolution two maps agree",
     "export": "write a run's particles and latents for cryoDRGN, RELION, cryoSPARC or a table",
     "info": "say what a file or folder is",
+    "train-vae": "train cryoDRGN on particles with known poses",
     "downsample": "make particle images smaller, centred and windowed",
     "train-linear": "fit a linear model to particles: the landscape in seconds",
     "simulate": "make maps or particle images with a known truth",
