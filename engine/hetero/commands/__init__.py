@@ -21,6 +21,7 @@ VERBS = {
     "select": "write the particles that fit a rule, for RELION or cryoSPARC",
     "decode": "decode latents of a trained model to maps",
     "info": "say what a file or folder is",
+    "train-vae": "train cryoDRGN on particles with known poses",
     "downsample": "make particle images smaller, centred and windowed",
     "simulate": "make maps or particle images with a known truth",
     "train-level": "train the level network on simulated maps",
