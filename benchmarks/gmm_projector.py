@@ -4,8 +4,8 @@
     python benchmarks/gmm_projector.py --box 256 --gaussians 20000
 
 Each way runs in a process of its own, so that its peak of memory is its own. The plain form is the published program's:
-all Gaussians on all pixels, one graph (here in float32 and complex64, its gradient by autograd). A peak is over what the
-process held before, for each image of the batch. CPU seconds count all threads.
+all Gaussians on all pixels, one graph (here in float32 and complex64, its gradient by autograd). A peak is over what
+the process held before, for each image of the batch. CPU seconds count all threads.
 """
 
 import argparse

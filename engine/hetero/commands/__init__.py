@@ -24,6 +24,8 @@ VERBS = {
     "train-vae": "train cryoDRGN on particles with known poses",
     "downsample": "make particle images smaller, centred and windowed",
     "simulate": "make maps or particle images with a known truth",
+    "gmm": "make a model of Gaussians of a map or of particles",
+    "train-gmm": "train Gaussians that move on particles",
     "train-level": "train the level network on simulated maps",
     "demo": "run the whole way on a packaged structure",
 }

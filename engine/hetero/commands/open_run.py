@@ -35,11 +35,13 @@ def open_run(folder: Path | str, epoch: int | None = None, apix: float | None = 
         from hetero.drgn.foreign import open_cryodrgn
 
         return open_cryodrgn(folder, epoch, apix)
-    if config.system != "drgn":
+    if config.system == "gmm":
+        from hetero.gmm.files import open_gmm as open_ours
+    elif config.system == "drgn":
+        from hetero.drgn.files import open_drgn as open_ours
+    else:
         raise HeteroError(f"{folder} is a run of '{config.system}', which this version of Hetero does not open.")
-    from hetero.drgn.files import open_drgn
-
-    run = open_drgn(folder)
+    run = open_ours(folder)
     if epoch is not None and epoch != run.epoch:
         raise HeteroError(f"{folder} has no weights of epoch {epoch}; there is {run.epoch}.")
     return run if apix is None else dataclasses.replace(run, apix=apix)

@@ -109,13 +109,7 @@ class GaussianModel:
         Raises:
             HeteroError: a mask on another grid, or without any Gaussian in it.
         """
-        extent = self.box * self.apix
-        fits = np.allclose(np.array(mask.shape) * mask.apix, extent, rtol=0.01)
-        if not fits or np.abs(mask.origin - self.origin).max() > 0.01 * extent:
-            raise HeteroError(
-                f"The mask {mask.name} has {grid_text(mask)}; the grid of {self.name}, {extent:.4g} Å cubed from "
-                f"{', '.join(f'{o:.4g}' for o in self.origin)} Å, was expected."
-            )
+        self.check_grid(mask)
         place = np.rint((self.centres - mask.origin) / mask.apix).astype(int)
         within = ((place >= 0) & (place < mask.shape)).all(axis=1)
         chosen = np.zeros(len(self), dtype=bool)
@@ -123,3 +117,17 @@ class GaussianModel:
         if not chosen.any():
             raise HeteroError(f"None of the {len(self):,} Gaussians of {self.name} lies in the mask {mask.name}.")
         return chosen
+
+    def check_grid(self, mask: Volume) -> None:
+        """Refuse a map that does not cover the same cube, whatever its sampling.
+
+        Raises:
+            HeteroError: tells both.
+        """
+        extent = self.box * self.apix
+        fits = np.allclose(np.array(mask.shape) * mask.apix, extent, rtol=0.01)
+        if not fits or np.abs(mask.origin - self.origin).max() > 0.01 * extent:
+            raise HeteroError(
+                f"The mask {mask.name} has {grid_text(mask)}; the grid of {self.name}, {extent:.4g} Å cubed from "
+                f"{', '.join(f'{o:.4g}' for o in self.origin)} Å, was expected."
+            )

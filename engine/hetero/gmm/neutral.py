@@ -47,9 +47,9 @@ def fit_neutral(
 ) -> tuple[GaussianModel, list[Round]]:
     """Fit a neutral model to particles, or to a map's projections in their place.
 
-    Starts with 256 Gaussians at 50 Å, drawn from the back-projected images; as long as the projections' FRC is not above
-    0.95 at every ring to the round's resolution, the number is doubled; then the resolution rises, to the data's last
-    ring.
+    Starts with 256 Gaussians at 50 Å, drawn from the back-projected images; as long as the projections' FRC is not
+    above 0.95 at every ring to the round's resolution, the number is doubled, unless that gained nothing the last time;
+    then the resolution rises, to the data's last ring.
 
     Args:
         data: the images, at the target resolution.
