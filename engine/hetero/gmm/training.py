@@ -1,5 +1,6 @@
 """What the training loop asks of moving Gaussians: batches, rates, checkpoints, and the latents of all particles."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ class GmmTask:
         if self.preset.one_cycle:
             phase = share / _WARM if share < _WARM else (1 - share) / (1 - _WARM)
             low = 0.04 if share < _WARM else 4e-6
-            group["lr"] = self.preset.rate * (low + (1 - low) * 0.5 * (1 - np.cos(np.pi * phase)))
+            group["lr"] = self.preset.rate * (low + (1 - low) * 0.5 * (1 - math.cos(math.pi * phase)))
 
     def begin_epoch(self, epoch: int) -> str:
         """The scale and the variance of each ring, from the model as it now is; once an epoch, also where resumed."""
