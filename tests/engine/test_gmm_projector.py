@@ -59,7 +59,8 @@ def test_the_exact_path_is_the_plain_form(kind, widths):
     off, gradients = differences(ExactProjector(RINGS), kind, widths, torch.float64)
     assert off < 1e-10 and max(gradients) < 1e-10
     off, gradients = differences(ExactProjector(RINGS), kind, widths, torch.float32)
-    assert off < 1e-5 and max(gradients[:2]) < 1e-5 and gradients[2] < 1e-4  # widths nearly cancel in an FRC
+    cancels = 100 if widths == "one" else 1  # a common width hardly changes an FRC: a small sum of large terms
+    assert off < 1e-5 and max(gradients[:2]) < 1e-5 and gradients[2] < 1e-5 * cancels
 
 
 @pytest.mark.parametrize("widths", ["one", "each", "all"])

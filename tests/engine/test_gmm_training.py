@@ -73,7 +73,8 @@ def test_latents_follow_the_motion_and_say_how_sure_they_are(sliding, trained):
     from hetero.particles import open_particles
 
     along_beam = np.abs(open_particles(folder / "p.star").poses.rotations[:, 2, 0])
-    assert spearmanr(table["detectability"], along_beam)[0] < -0.8
+    unsure = 1 - table["detectability"]
+    assert unsure[along_beam > 0.95].median() > 1.5 * unsure[along_beam < 0.7].median()
 
 
 def test_a_run_decodes_to_maps_that_move(sliding, trained, tmp_path):

@@ -54,7 +54,7 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"out", "gaussians", "start", "end", "longest", "median", "ratio", "rigid", "maps"}``.
+    """``{"out", "gaussians", "start", "end", "longest", "median", "ratio", "rigid", "volumes"}``.
 
     ``ratio`` is, for each localised motion, the change inside over that outside; ``rigid`` the region's
     ``angle`` (degrees), ``axis``, ``shift`` (Å, z, y, x), ``moved`` and ``left`` (Å); both null without a mask.
@@ -81,7 +81,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             "out": str(settings.out), "gaussians": len(motion.centres), "start": path[0].tolist(),
             "end": path[-1].tolist(), "longest": float(motion.lengths.max()),
             "median": float(np.median(motion.lengths)), "ratio": ratio, "rigid": _plain(rigid),
-            "maps": len(path) if settings.steps else 0,
+            "volumes": len(path) if settings.steps else 0,
         }  # fmt: skip
         record = {"verb": "motion", "settings": dataclasses.asdict(settings), "hetero": hetero.__version__}
         (folder / MARK).write_text(json.dumps(record | {"result": answer}, indent=1, default=str) + "\n")
@@ -144,4 +144,4 @@ def describe(result: dict[str, Any]) -> str:
             f"as a body the region turns by {body['angle']:.1f} degrees and shifts by {shift:.1f} Å "
             f"({body['left']:.1f} of {body['moved']:.1f} Å r.m.s. not explained by that)"
         )
-    return "\n".join([*lines, f"written: {result['out']} ({result['maps']} maps, {ARROWS})"])
+    return "\n".join([*lines, f"written: {result['out']} ({result['volumes']} maps, {ARROWS})"])

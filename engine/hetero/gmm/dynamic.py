@@ -17,20 +17,24 @@ class DynamicLoss(nn.Module):
     """Loss of a batch of particles.
 
     Buffers ``scale`` and ``variance`` ``(rings,)`` are those of :mod:`hetero.gmm.calibration`; ``calibrated`` is the
-    epoch that they are of.
+    epoch that they are of. ``targets`` ``(n, zdim)`` are latents that were laid out, once ``laid_out`` is true: the
+    decoder learns from them, and the encoder to find them.
 
     Args:
         model: the networks.
         rings: which pixels are compared.
         preset: the loss and its regularisers.
+        n: particles.
     """
 
-    def __init__(self, model: DynamicModel, rings: Rings, preset: Preset):
+    def __init__(self, model: DynamicModel, rings: Rings, preset: Preset, n: int):
         super().__init__()
         self.model, self.rings, self.preset = model, rings, preset
         self.register_buffer("scale", torch.ones(rings.count))
         self.register_buffer("variance", torch.ones(rings.count))
         self.register_buffer("calibrated", torch.tensor(-1))
+        self.register_buffer("targets", torch.zeros(n, model.shape.zdim))
+        self.register_buffer("laid_out", torch.tensor(False))
         self._projector = make_projector(rings, len(model.neutral), str(model.centres.device.type))
         self._loss = Likelihood(rings) if preset.loss == "likelihood" else FRC(rings)
         self._ring = torch.from_numpy(rings.ring)
@@ -45,11 +49,14 @@ class DynamicLoss(nn.Module):
 
         Args:
             batch: ``features``, ``rotations``, ``shifts``, ``spectra``, ``weights`` (of the rings), ``ctf`` where there
-                is one, and ``noise`` ``(b, zdim)`` while learning.
+                is one, ``items``, and ``noise`` ``(b, zdim)`` while learning.
         """
-        z = self.model.encoder(batch["features"])
+        z, off = self.model.encoder(batch["features"]), 0.0
+        if self.training and self.laid_out:
+            target = self.targets[batch["items"]]
+            z, off = target, ((z - target) ** 2).mean()
         if "noise" in batch:
-            z = z + self.preset.noise * batch["noise"]
+            z = z + (self.preset.steady if self.laid_out else self.preset.noise) * batch["noise"]
         cloud = self.model.decode(z)
         losses = losses_of_cloud(
             self._projector, self._loss, cloud, batch["rotations"], batch["shifts"], self._images(batch)
@@ -58,9 +65,9 @@ class DynamicLoss(nn.Module):
         if self.preset.loss == "likelihood":
             fit = fit / len(self.rings.ring)
         if not self.preset.even:
-            return {"loss": fit}
+            return {"loss": fit + off, "fit": fit}
         uneven = (cloud.masses / cloud.masses.mean()).std() + (cloud.sigmas / cloud.sigmas.mean()).std(correction=0)
-        return {"loss": fit + self.preset.even * uneven * 0.1, "fit": fit}
+        return {"loss": fit + self.preset.even * uneven * 0.1 + off, "fit": fit}
 
     def _images(self, batch: dict[str, torch.Tensor]) -> Images:
         ctf = batch.get("ctf")

@@ -20,6 +20,9 @@ class Preset:
         batch: particles a step.
         epochs: passes over the particles.
         noise: s.d. that is added to a latent while training.
+        laid_out: share of the epochs, the last ones, in which the networks learn anew with latents laid out by how
+            alike the decoded molecules are (:mod:`hetero.gmm.layout`); 0 for none.
+        steady: s.d. that is added in these epochs, in units of the latents' spread along their first axis.
         decay: of weights.
         even: weight of the s.d. of masses and of widths, against Gaussians that differ.
         reach: Å that a Gaussian moves for an output of 1, as a share of the particle's box.
@@ -36,8 +39,10 @@ class Preset:
     rate: float = 1e-3
     one_cycle: bool = True
     batch: int = 128
-    epochs: int = 10
+    epochs: int = 12
     noise: float = 0.1
+    laid_out: float = 0.4
+    steady: float = 0.03
     decay: float = 0.0
     even: float = 0.0
     reach: float = 0.03
@@ -49,6 +54,6 @@ PRESETS = {
     "ours": Preset(),
     "paper": Preset(
         loss="frc", weights="flat", width=512, dropout=0.3, batch_norm=True, rate=1e-4, one_cycle=False, batch=8,
-        epochs=20, noise=0.1, decay=1e-3, even=0.5, reach=1.0, refine=0, published_rings=True,
+        epochs=20, noise=0.1, laid_out=0.0, decay=1e-3, even=0.5, reach=1.0, refine=0, published_rings=True,
     ),
 }  # fmt: skip

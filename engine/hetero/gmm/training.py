@@ -14,6 +14,7 @@ from hetero.gmm.dynamic import DynamicLoss
 from hetero.gmm.features import gradient_features
 from hetero.gmm.files import CHECKPOINT, load_checkpoint, save_checkpoint
 from hetero.gmm.images import ParticleSpectra
+from hetero.gmm.layout import laid_out
 from hetero.gmm.losses import FRC, Likelihood
 from hetero.gmm.model import GaussianModel
 from hetero.gmm.networks import DynamicModel, NetworkShape, Varying
@@ -60,7 +61,10 @@ class GmmTask:
         progress: of the work before the first step.
     """
 
-    in_last_stage = True
+    @property
+    def in_last_stage(self) -> bool:
+        """Whether losses can be compared from now on."""
+        return bool(self.model.laid_out) or not self.preset.laid_out
 
     def __init__(
         self, folder: Path, data: ParticleSpectra, rows: np.ndarray, neutral: GaussianModel, wanted: Wanted,
@@ -78,6 +82,7 @@ class GmmTask:
 
     def _build(self, neutral: GaussianModel, wanted: Wanted, seed: int) -> DynamicLoss:
         preset, moving = self.preset, torch.from_numpy(wanted.moving)
+        self._moving = moving
         shape = NetworkShape(
             wanted.zdim, preset.width, preset.layers, preset.dropout, preset.batch_norm, 8 * int(moving.sum()),
             preset.reach * neutral.box * neutral.apix,
@@ -85,7 +90,7 @@ class GmmTask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = DynamicModel(shape, cloud_of(neutral), moving, wanted.vary)
-        return DynamicLoss(network, self.data.rings, preset)
+        return DynamicLoss(network, self.data.rings, preset, len(self.data))
 
     def _features(self, progress: Progress) -> torch.Tensor:
         """The neutral model's own calibration weighs the encoder's gradients, whatever comes later."""
@@ -106,9 +111,10 @@ class GmmTask:
         return optimiser
 
     def _set_rate(self, optimiser, arguments, keywords) -> None:
-        """One cycle: up to the preset's rate and down again, in cosines; counted in the checkpoint."""
-        group = optimiser.param_groups[0]
-        steps = self.plan.epochs * -(-len(self.items) // self.plan.batch)
+        """One cycle a stage: up to the preset's rate and down again, in cosines; counted in the checkpoint."""
+        group, second = optimiser.param_groups[0], bool(self.model.laid_out)
+        epochs = self.plan.epochs - self._first_stage if second else self._first_stage
+        steps = epochs * -(-len(self.items) // self.plan.batch)
         share = min(1.0, group["taken"] / max(1, steps - 1))
         group["taken"] += 1
         if self.preset.one_cycle:
@@ -116,19 +122,46 @@ class GmmTask:
             low = 0.04 if share < _WARM else 4e-6
             group["lr"] = self.preset.rate * (low + (1 - low) * 0.5 * (1 - math.cos(math.pi * phase)))
 
+    @property
+    def _first_stage(self) -> int:
+        """Epochs before latents are laid out."""
+        epochs, share = self.plan.epochs, self.preset.laid_out
+        return max(1, epochs - max(1, round(share * epochs))) if share and epochs > 1 else epochs
+
+    def _lay_out(self) -> None:
+        """New coordinates for all particles, and networks that start anew with them."""
+        loss, network = self.model, self.model.model
+        loss.eval()
+        z = self.encoded()
+        loss.calibrate(self.data, z)
+        z = refine_latents(loss, self.data, z, self.preset.refine).mean
+        loss.targets.copy_(laid_out(network, z, self.data.rings.extent, self.plan.seed))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.plan.seed + 1)
+            fresh = DynamicModel(network.shape, network.neutral, self._moving, network.vary)
+        network.load_state_dict(fresh.state_dict())
+        for optimiser in self.optimisers:
+            optimiser.state.clear()
+            optimiser.param_groups[0]["taken"] = 0
+        loss.laid_out.fill_(True)
+
     def begin_epoch(self, epoch: int) -> str:
         """The scale and the variance of each ring, from the model as it now is; once an epoch, also where resumed."""
-        loss = self.model
-        if self.preset.loss == "likelihood" and epoch > 1 and int(loss.calibrated) != epoch:
+        loss, second = self.model, epoch > self._first_stage
+        starts = second and not loss.laid_out
+        if starts:
+            self._lay_out()
+        elif self.preset.loss == "likelihood" and epoch > 1 and int(loss.calibrated) != epoch:
             loss.calibrate(self.data, self.encoded())
-            loss.calibrated.fill_(epoch)
-        return "training"
+        loss.calibrated.fill_(epoch)
+        return "laid out" if second else "free"
 
     def load(self, items: np.ndarray, noise: np.ndarray | None, seed: int) -> dict[str, torch.Tensor]:
         """A batch: :class:`hetero.gmm.dynamic.DynamicLoss` says what is in it."""
         del seed
         chosen, data = torch.from_numpy(items), self.data
         batch = {
+            "items": chosen,
             "features": self.features[chosen],
             "rotations": data.rotations[chosen],
             "shifts": data.shifts[chosen],
@@ -157,7 +190,9 @@ class GmmTask:
 
     @torch.no_grad()
     def encoded(self) -> torch.Tensor:
-        """``(n, zdim)`` latents of all particles, held-out ones too."""
+        """``(n, zdim)`` latents of all particles, held-out ones too: the encoder's, or as they were laid out."""
+        if self.model.laid_out:
+            return self.model.targets.clone()
         was = self.model.training
         self.model.eval()
         encoder = self.model.model.encoder
