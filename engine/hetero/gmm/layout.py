@@ -33,7 +33,9 @@ def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, seed: int = 
     n, zdim = z.shape
     densities = np.concatenate([_coarse(network.decode(part), extent) for part in z.split(_BATCH)])
     densities = densities - densities.mean(0)
-    _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
     densities = densities @ axes.numpy()
     chosen = np.random.default_rng(seed).permutation(n)[:_LANDMARKS]
     marks = densities[chosen]

@@ -98,7 +98,7 @@ def rings_between(box: int, apix: float, high: float, low: float = 500.0, as_pub
             f"The target resolution is {high:g} Å; pixels of {apix:.4g} Å show {2 * apix:.4g} Å at best (Nyquist)."
         )
     first = max(1, math.ceil(extent / low - 1e-9))
-    last = min(round(extent / high), (box - 1) // 2)
+    last = min(math.ceil(extent / high - 1e-9), (box - 1) // 2)
     if last < first + 1:
         raise HeteroError(
             f"Between {low:g} and {high:g} Å lie fewer than two Fourier rings of a box of {extent:.4g} Å; a finer "
