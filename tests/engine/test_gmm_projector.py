@@ -132,4 +132,4 @@ def test_targets_that_cannot_be_reached_get_a_sentence():
     with pytest.raises(HeteroError, match="pixels of 3 Å show 6 Å at best"):
         rings_between(32, 3.0, 5.0)
     with pytest.raises(HeteroError, match="fewer than two Fourier rings"):
-        rings_between(32, 3.0, 90.0)
+        rings_between(32, 3.0, 100.0)
