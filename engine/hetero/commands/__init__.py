@@ -31,6 +31,9 @@ VERBS = {
     "downsample": "make particle images smaller, centred and windowed",
     "train-linear": "fit a linear model to particles: the landscape in seconds",
     "simulate": "make maps or particle images with a known truth",
+    "gmm": "make a model of Gaussians of a map or of particles",
+    "train-gmm": "train Gaussians that move on particles",
+    "motion": "tell how a model of Gaussians moves",
     "train-level": "train the level network on simulated maps",
     "demo": "run the whole way on a packaged structure",
 }
