@@ -11,10 +11,11 @@ import numpy as np
 import hetero
 from hetero.commands import POSITIONAL, check_range
 from hetero.commands.gmm import check_gaussians, empty_frame, map_data
+from hetero.commands.training_folder import check_training_folder
 from hetero.errors import HeteroError
 from hetero.gmm import GaussianModel, read_model, write_model
 from hetero.gmm.presets import PRESETS, Preset
-from hetero.latent import CONFIG, LATENTS, RunConfig, read_config, write_config
+from hetero.latent import CONFIG, LATENTS, RunConfig, write_config
 from hetero.maps import read_map
 from hetero.particles import Particles, open_particles
 from hetero.progress import Progress, silent
@@ -112,7 +113,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     _check(settings, preset)
     particles = _open(settings)
     config = RunConfig("gmm", particles.box, particles.apix, _plain(settings, preset))
-    _check_folder(settings.out, config)
+    check_training_folder(settings.out, config, _MADE, _MAY_CHANGE)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -209,32 +210,6 @@ def _plain(settings: Settings, preset: Preset) -> dict[str, Any]:
     for name in ("particles", "neutral", "map", "mask", "poses", "ctf_file", "ind", "datadir"):
         values[name] = None if values[name] is None else str(Path(values[name]).resolve())
     return json.loads(json.dumps(values, default=str))
-
-
-def _check_folder(out: Path, config: RunConfig) -> None:
-    """Refuse a folder that is neither new, empty, nor this very training begun.
-
-    Raises:
-        HeteroError: what else is there.
-    """
-    if out.exists() and not out.is_dir():
-        raise HeteroError(f"{out} is a file; a folder to write into was expected.")
-    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(".partial-")) if out.is_dir() else []
-    begun = read_config(out) if there else None
-    if begun is None:
-        other = [name for name in there if name not in _MADE]
-        if other:
-            raise HeteroError(f"{out} already holds other files ({other[0]} is one); give a new or empty folder.")
-        return
-    if begun.system != "gmm":
-        raise HeteroError(f"{out} holds a run of '{begun.system}'; give a new or empty folder.")
-    for key in sorted((begun.settings.keys() | config.settings.keys()) - _MAY_CHANGE):
-        old, new = begun.settings.get(key), config.settings.get(key)
-        if old != new:
-            raise HeteroError(
-                f"{out} holds a run that was begun with another {key} ({old}, now {new}); go on with that, or give a "
-                "new folder."
-            )
 
 
 def describe(result: dict[str, Any]) -> str:

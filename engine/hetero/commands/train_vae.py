@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 import hetero
 from hetero.commands import POSITIONAL, check_range
+from hetero.commands.training_folder import check_training_folder
 from hetero.drgn.presets import PRESETS, Preset
 from hetero.errors import HeteroError
-from hetero.latent import CONFIG, LATENTS, RunConfig, read_config, write_config
+from hetero.latent import CONFIG, LATENTS, RunConfig, write_config
 from hetero.particles import Particles, ParticleWarning, open_particles
 from hetero.progress import Progress, silent
 
 LOG = "log.csv"
 _MADE_BY_TRAINING = (CONFIG, LATENTS, LOG, "checkpoint.pt", "images.c64", "images.json")
-_MAY_CHANGE = {"out", "epochs", "device", "threads", "memory", "no_cache", "accumulate", "minutes"}
+_MAY_CHANGE = {"out", "epochs", "device", "threads", "memory", "no_cache", "accumulate", "minutes", "hetero"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
         start = read_start(settings.start, particles.rows, settings.zdim)
     config = RunConfig("drgn", particles.box, particles.apix, _plain(settings, preset))
-    _check_folder(settings.out, config)
+    check_training_folder(settings.out, config, _MADE_BY_TRAINING, _MAY_CHANGE)
 
     import torch
 
@@ -205,32 +206,6 @@ def _plain(settings: Settings, preset: Preset) -> dict[str, Any]:
     for name in ("particles", "poses", "ctf", "ind", "datadir", "start"):
         values[name] = None if values[name] is None else str(Path(values[name]).resolve())
     return json.loads(json.dumps(values, default=str))
-
-
-def _check_folder(out: Path, config: RunConfig) -> None:
-    """Refuse a folder that is neither new, empty, nor this very training begun.
-
-    Raises:
-        HeteroError: what else is there.
-    """
-    if out.exists() and not out.is_dir():
-        raise HeteroError(f"{out} is a file; a folder to write into was expected.")
-    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(".partial-")) if out.is_dir() else []
-    begun = read_config(out) if there else None
-    if begun is None:
-        other = [name for name in there if name not in _MADE_BY_TRAINING]
-        if other:
-            raise HeteroError(f"{out} already holds other files ({other[0]} is one); give a new or empty folder.")
-        return
-    if begun.system != config.system:
-        raise HeteroError(f"{out} holds a run of '{begun.system}'; give a new or empty folder.")
-    for key in sorted((begun.settings.keys() | config.settings.keys()) - _MAY_CHANGE - {"hetero"}):
-        old, new = begun.settings.get(key), config.settings.get(key)
-        if old != new:
-            raise HeteroError(
-                f"{out} holds a run that was begun with another {key} ({old}, now {new}); go on with that, or give a "
-                "new folder."
-            )
 
 
 def _prepare(team, make):
