@@ -35,7 +35,7 @@ def dock(viewer, run_folder):
 
 
 def settle(dock, qtbot):
-    qtbot.waitUntil(lambda: not dock.decoder.busy and not dock.searcher.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.decoder.busy and not dock.searcher.busy, timeout=60_000)
 
 
 def circle(x, y, radius=0.3):
