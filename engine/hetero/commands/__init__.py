@@ -38,6 +38,7 @@ VERBS = {
 REQUESTS = {
     "peek": "the map of one latent, at its level, from a run that is kept open",
     "latents": "the particles' places in a run's latent space, as arrays",
+    "machine": "what the engine runs on",
 }
 """What the worker answers besides the verbs: for viewers, who show and keep nothing."""
 

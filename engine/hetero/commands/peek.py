@@ -56,10 +56,11 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{z, nearest, distance, beyond, level, level_error, shape, apix, origin, name, out, seconds}``.
+    """``{z, scores, nearest, distance, beyond, level, level_error, shape, apix, origin, name, out, seconds}``.
 
-    ``nearest`` is a particle's number, ``distance`` and ``beyond`` as in :class:`hetero.latent.nearby.Neighbour` (null
-    for a homogeneous model); ``level`` is null where none was asked for or none can be chosen (``level_error``).
+    ``scores`` are its places along the components, ``nearest`` is a particle's number, ``distance`` and ``beyond`` as
+    in :class:`hetero.latent.nearby.Neighbour` (null for a homogeneous model); ``level`` is null where none was asked
+    for or none can be chosen (``level_error``).
 
     Raises:
         HeteroError: no run, no latent or two, or one that the run does not have.
@@ -76,6 +77,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     write_map(settings.out, volume)
     return {
         "z": z.tolist(),
+        "scores": warm.components.scores(z[None])[0].tolist() if model.zdim else [],
         "nearest": None if near is None else int(model.particle_index[near.row]),
         "distance": None if near is None else near.distance,
         "beyond": None if near is None else near.beyond,
