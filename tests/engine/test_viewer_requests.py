@@ -61,9 +61,16 @@ def test_about_one_in_a_hundred_particles_is_itself_beyond():
     nearby = Nearby(latents)
     assert 0.001 < np.mean([nearby.of(z).beyond for z in latents[:1000]]) < 0.03
     z = np.array([0.3, -0.2, 0.1, 0.4])
-    # a space of equal spread: the nearest particle is the nearest in plain distance, but for its sampled scale
-    near = np.linalg.norm(latents - z, axis=1)
-    assert near[nearby.of(z).row] < 1.1 * near.min()
+    assert nearby.of(z).row == np.linalg.norm(latents - z, axis=1).argmin()
+
+
+def test_between_groups_is_beyond_in_many_dimensions_too():
+    rng = np.random.default_rng(0)
+    corners = 6 * np.eye(3, 8)
+    latents = (corners[np.arange(6000) % 3] + 0.6 * rng.standard_normal((6000, 8))).astype(np.float32)
+    nearby = Nearby(latents)
+    assert nearby.of(corners.mean(axis=0)).beyond and nearby.of((corners[0] + corners[1]) / 2).beyond
+    assert not nearby.of(corners[0]).beyond
 
 
 def test_a_run_stays_open_until_its_files_change(write_cryodrgn, tmp_path):

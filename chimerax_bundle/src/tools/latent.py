@@ -148,7 +148,8 @@ class LatentTool(ToolInstance):
         across, up = self.columns
         kinds = {name.rstrip("0123456789").lower() for name in (across, up)}
         if across != up and kinds in ({"pc"}, {"z"}):
-            return f"at {across}={x:.4g},{up}={y:.4g}"
+            left, right, bottom, top = self.canvas.extent
+            return f"at {across}={_number(x, right - left)},{up}={_number(y, top - bottom)}"
         places = places_of(self.session, self.run)
         left, right, bottom, top = self.canvas.extent
         away = ((places.column(across) - x) / (right - left)) ** 2 + ((places.column(up) - y) / (top - bottom)) ** 2
@@ -218,6 +219,12 @@ class LatentTool(ToolInstance):
         except UserError as error:
             session.logger.warning(f"The latent panel stays closed: {error}")
             return None
+
+
+def _number(value, span):
+    """A number as text, as fine as a ten-thousandth of ``span``."""
+    step = span / 10_000
+    return f"{round(value / step) * step:.5g}"
 
 
 def _row(*things):

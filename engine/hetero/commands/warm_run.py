@@ -31,7 +31,7 @@ class WarmRun:
         """Which particles lie around a point."""
         from hetero.latent.nearby import Nearby
 
-        return Nearby(self.run.latents, self.run.log_variance)
+        return Nearby(self.run.latents)
 
     def clusters(self, k: int):
         """k-means into ``k``, as ``hetero analyze`` makes them by its own choices."""

@@ -6,8 +6,8 @@ from scipy.optimize import brentq
 _REACH = 3.0  # bandwidths; farther particles count nothing
 
 
-def whitening(latents: np.ndarray, log_variance: np.ndarray | None = None) -> np.ndarray:
-    """``(zdim, zdim)`` that takes differences of latents (rows) to standard deviations along the space's own axes.
+def squared_distances(latents: np.ndarray, log_variance: np.ndarray | None, z: np.ndarray) -> np.ndarray:
+    """``(n,)`` squared distances from ``z``, in standard deviations of the whole space along its own axes (whitened).
 
     The spread of the space is that of the posteriors taken together: the covariance of their means and the mean of
     their variances. A number that the model does not use, of which the mean is nearly the same for all particles, thus
@@ -16,18 +16,14 @@ def whitening(latents: np.ndarray, log_variance: np.ndarray | None = None) -> np
     Args:
         latents: ``(n, zdim)``.
         log_variance: ``(n, zdim)`` of the posteriors, where known.
+        z: ``(zdim,)``.
     """
     spread = np.atleast_2d(np.cov(latents, rowvar=False, dtype=np.float64))
     if log_variance is not None:
         spread = spread + np.diag(np.exp(np.minimum(log_variance, 20.0)).mean(axis=0, dtype=np.float64))
     values, axes = np.linalg.eigh(spread)
     scale = np.sqrt(np.maximum(values, 1e-10 * values[-1]))
-    return axes / scale
-
-
-def squared_distances(latents: np.ndarray, log_variance: np.ndarray | None, z: np.ndarray) -> np.ndarray:
-    """``(n,)`` squared distances of latents ``(n, zdim)`` from ``z`` ``(zdim,)``, as :func:`whitening` measures."""
-    return (((latents - z) @ whitening(latents, log_variance)) ** 2).sum(axis=1)
+    return (((latents - z) @ (axes / scale)) ** 2).sum(axis=1)
 
 
 def kernel_weights(squared: np.ndarray, bandwidth: float) -> np.ndarray:

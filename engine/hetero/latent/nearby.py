@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from hetero.latent.kernel import whitening
-
 _NEAREST = 30  # particles around a point
 _ASKED = 2000  # particles that are asked how lonely particles are
 _USUAL = 99.0  # per cent of them are less lonely than a point beyond the data
@@ -18,7 +16,7 @@ class Neighbour:
 
     Attributes:
         row: of the latents.
-        distance: in standard deviations of the space (whitened).
+        distance: in the latent space as it is, as for clusters and paths.
         beyond: the point lies farther from its 30th particle than 99 % of the particles do from theirs: a map decoded
             there is the model's invention.
     """
@@ -31,18 +29,14 @@ class Neighbour:
 class Nearby:
     """The particles around any point; made once for a run, then a question takes less than a millisecond.
 
-    Memory: 16 bytes a latent's number, and the tree's 16 a particle.
+    Distances are those of the space as it is: whitening would bring groups that lie apart nearer to each other.
 
     Args:
         latents: ``(n, zdim)``, one at least.
-        log_variance: ``(n, zdim)`` of the posteriors, where known.
     """
 
-    def __init__(self, latents: np.ndarray, log_variance: np.ndarray | None = None):
-        zdim = latents.shape[1]
-        # one particle has no spread
-        self._scale = whitening(latents, log_variance) if len(latents) > 1 else np.eye(zdim)
-        self._tree = KDTree(latents @ self._scale)
+    def __init__(self, latents: np.ndarray):
+        self._tree = KDTree(latents)
         self._k = max(1, min(_NEAREST, len(latents) // 3))
         some = self._tree.data[:: max(1, len(latents) // _ASKED)]
         # a particle finds itself too
@@ -51,5 +45,5 @@ class Nearby:
 
     def of(self, z: np.ndarray) -> Neighbour:
         """The particle nearest to ``z`` ``(zdim,)``."""
-        far, rows = (np.atleast_1d(x) for x in self._tree.query(np.asarray(z, float) @ self._scale, self._k))
+        far, rows = (np.atleast_1d(x) for x in self._tree.query(np.asarray(z, float), self._k))
         return Neighbour(int(rows[0]), float(far[0]), bool(far[-1] > self._limit))
