@@ -154,6 +154,7 @@ def test_a_lasso_selects_and_the_mean_map_shows_it(session, run, log, panel, tmp
     assert (panel.canvas.raster() != before).any()
     panel._mean()
     (point,) = model.points.values()
+    assert len(panel.canvas.marks) == 1
     np.testing.assert_allclose(point.z, latents()[with_it()].mean(axis=0), atol=1e-5)
     run("undo")
     assert not len(model.chosen)

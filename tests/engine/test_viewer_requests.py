@@ -117,3 +117,9 @@ def test_bad_tables_are_sentences(write_cryodrgn, tmp_path):
         (tmp_path / "t.csv").write_text(text)
         with pytest.raises(HeteroError, match=words):
             latents.run(latents.Settings(folder, tmp_path / "l.npz", (tmp_path / "t.csv",)))
+
+
+def test_the_machine_is_told():
+    answer = load("machine").run(load("machine").Settings())
+    assert answer["numpy"] == np.__version__ and answer["torch"] is not None
+    assert answer["free"] is None or 0 < answer["free"] <= answer["total"]

@@ -65,13 +65,14 @@ def hetero_decode(
     point = Point(tuple(answer["z"]), answer["name"], *near, tuple(answer["scores"]))
     if target is None:
         volume = _show(session, run, grid, answer)
+        run.points[volume] = point
+        run.tell()
     else:
         if target.deleted:
             raise UserError("The map that was to be replaced was closed meanwhile.")
         _check_grid(target, grid)
         volume = target
         session.undo.register(ReplaceMap(run, target, grid.array, point))
-    run.points[volume] = point
     # clicks and drags come by the dozen: the log has their commands
     tell = session.logger.info if target is None else session.logger.status
     tell(f"{volume}: {_say(run, point)}")
@@ -135,6 +136,7 @@ class ReplaceMap(UndoAction):
         self._run.points.pop(self._volume, None)
         if point is not None:
             self._run.points[self._volume] = point
+        self._run.tell()
 
 
 def _target(maps, box):

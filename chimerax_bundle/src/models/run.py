@@ -40,7 +40,7 @@ class RunModel(Model):
         info: the engine's answer about it: system, n, zdim, epoch, shape, apix, ...
         points: map -> Point, for maps decoded from it that are still open.
         chosen: numbers of the particles that are selected, int64, maybe none.
-        watchers: functions that are called when another selection is made.
+        watchers: functions without arguments, see :meth:`tell`.
     """
 
     def __init__(self, name, session, folder="", info=None):
@@ -62,10 +62,14 @@ class RunModel(Model):
         return self.points.get(volume)
 
     def choose(self, particles):
-        """Select particles by their numbers; whoever shows them is told (``watchers``, called without arguments)."""
+        """Select particles by their numbers."""
         self.chosen = particles
-        for tell in list(self.watchers):
-            tell()
+        self.tell()
+
+    def tell(self):
+        """Call the ``watchers``: other particles are selected, or another map was decoded."""
+        for watcher in list(self.watchers):
+            watcher()
 
     def describe(self):
         """One line for the log."""

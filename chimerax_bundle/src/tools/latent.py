@@ -139,7 +139,6 @@ class LatentTool(ToolInstance):
             return
         self.volume = volume
         point = self.run.point_of(volume)
-        self.show()
         beyond = "; an extrapolation, far from any particle" if point.beyond else ""
         self._say(f"{volume.name}: nearest particle {point.nearest}{beyond}")
 
@@ -161,7 +160,6 @@ class LatentTool(ToolInstance):
 
     def _mean(self):
         self._run(f"hetero decode {self.run.atomspec} selected")
-        self.show()
 
     def _save(self):
         path, _ = QFileDialog.getSaveFileName(
