@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from hetero.gmm import GaussianModel
 from hetero.maps import Structure
 
 
@@ -23,6 +24,18 @@ def _globule(seed: int = 0, atoms: int = 1500, chains: int = 2, radius: float = 
     chain = rng.integers(0, chains, atoms)
     positions += np.array([0, 0, 0.9 * radius]) * chain[:, None]
     return Structure(positions, np.full(atoms, 50.0), np.array(list("ABCDEF"))[chain], f"globule {seed}")
+
+
+@pytest.fixture(scope="session")
+def gaussians():
+    """A function that makes a small model of Gaussians in a map of 32 voxels of 3 Å."""
+    return _gaussians
+
+
+def _gaussians(n=20, box=32, apix=3.0, seed=0, origin=(5.0, -7.0, 11.0)):
+    rng = np.random.default_rng(seed)
+    centres = np.asarray(origin) + apix * (box / 2 + rng.normal(0, box / 10, (n, 3)))
+    return GaussianModel(centres, rng.uniform(0.5, 1.5, n), rng.uniform(4, 7, n), box, apix, origin, "some")
 
 
 def features_of(kind, box, per_axis):

@@ -116,6 +116,14 @@ def test_no_blocks_is_an_answer_not_an_error(tmp_path):
     assert len(read_blocks(tmp_path / "none")) == 0
 
 
+def test_blocks_of_a_chain_are_coloured_in_its_order():
+    columns = {"chain": [None, "chain_1", "chain_1", "chain_1"], "place": [np.nan, 2.0, 0.0, 1.0]}
+    colors = make_blocks(np.ones((4, 2, 2, 2)), 1.0, 0.0, columns=columns).colors
+    assert colors[0] == PALETTE[0]
+    light = [sum(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in colors]
+    assert light[2] < light[3] < light[1]
+
+
 def test_masks_on_two_grids(tmp_path):
     write_map(tmp_path / "block_00.mrc", Volume(np.ones((4, 4, 4))))
     write_map(tmp_path / "block_01.mrc", Volume(np.ones((4, 4, 4)), 2.0))

@@ -27,9 +27,13 @@ VERBS = {
     "fsc": "say to what resolution two maps agree",
     "export": "write a run's particles and latents for cryoDRGN, RELION, cryoSPARC or a table",
     "info": "say what a file or folder is",
+    "train-vae": "train cryoDRGN on particles with known poses",
     "downsample": "make particle images smaller, centred and windowed",
     "train-linear": "fit a linear model to particles: the landscape in seconds",
     "simulate": "make maps or particle images with a known truth",
+    "gmm": "make a model of Gaussians of a map or of particles",
+    "train-gmm": "train Gaussians that move on particles",
+    "motion": "tell how a model of Gaussians moves",
     "train-level": "train the level network on simulated maps",
     "demo": "run the whole way on a packaged structure",
 }

@@ -61,6 +61,10 @@ def _reader(folder: Path, system: str) -> Callable[[Path], Run]:
         from hetero.linear.files import open_linear
 
         return open_linear
+    if system == "gmm":
+        from hetero.gmm.files import open_gmm
+
+        return open_gmm
     raise HeteroError(f"{folder} is a run of '{system}', which this version of Hetero does not open.")
 
 

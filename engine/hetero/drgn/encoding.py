@@ -48,5 +48,7 @@ def encode(coordinates: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     """``(..., 3)`` coordinates to ``(..., 2 m)`` features, sines first; the coordinates themselves where ``m`` is 0."""
     if not len(matrix):
         return coordinates
-    angles = coordinates @ matrix.T
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+    # Never in half precision: an angle of many turns would lose its fraction.
+    with torch.autocast(coordinates.device.type, enabled=False):
+        angles = coordinates @ matrix.T
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -23,6 +23,7 @@ PALETTE = (
     "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#ee7733",
     "#332288", "#dd99cc", "#44aa99", "#7a5230", "#a0d568", "#9970ff",
 )  # fmt: skip
+_CHAIN_COLORS = ("viridis", "plasma", "cividis")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,10 @@ class Blocks:
 
 
 def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | None = None) -> Blocks:
-    """Blocks from masks ``(K, z, y, x)`` bool, with their table: sizes, centres in Å, colours, then ``columns``."""
+    """Blocks from masks ``(K, z, y, x)`` bool, with their table: sizes, centres in Å, colours, then ``columns``.
+
+    Where ``columns`` have ``chain`` and ``place``, the blocks of a chain are coloured in its order.
+    """
     masks = np.asarray(masks, dtype=bool)
     names = [f"block_{i:02d}" for i in range(len(masks))] if names is None else list(names)
     voxels = masks.sum(axis=(1, 2, 3))
@@ -78,12 +82,28 @@ def make_blocks(masks: np.ndarray, apix, origin, names=None, columns: Mapping | 
             "center_x": centers[:, 2],
             "center_y": centers[:, 1],
             "center_z": centers[:, 0],
-            "color": [PALETTE[i % len(PALETTE)] for i in range(len(masks))],
+            "color": _colors(len(masks), columns or {}),
             **(columns or {}),
         },
         index=pd.Index(names, name="name", dtype=object),
     )
     return Blocks(masks, table, np.asarray(apix, dtype=float), np.asarray(origin, dtype=float))
+
+
+def _colors(n: int, columns: Mapping) -> list[str]:
+    """One after the other from the palette; those of a chain from dark to light, so that its order is seen."""
+    colors = [PALETTE[i % len(PALETTE)] for i in range(n)]
+    if "chain" not in columns:
+        return colors
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    table = pd.DataFrame({name: columns[name] for name in ("chain", "place")}).dropna()
+    for number, (_, chain) in enumerate(table.groupby("chain")):
+        shades = colormaps[_CHAIN_COLORS[number % len(_CHAIN_COLORS)]](np.linspace(0.1, 0.95, len(chain)))
+        for row, shade in zip(chain["place"].sort_values().index, shades, strict=True):
+            colors[row] = to_hex(shade)
+    return colors
 
 
 def write_blocks(folder: Path | str, blocks: Blocks, config: dict) -> None:
@@ -153,7 +173,5 @@ def _with_table(blocks: Blocks, path: Path) -> Blocks:
     for column in written.columns:  # what was written wins where the row still has its file
         if column not in table or column == "color":
             table[column] = written[column].reindex(table.index)
-    table["color"] = table["color"].where(
-        table["color"].notna(), [PALETTE[i % len(PALETTE)] for i in range(len(table))]
-    )
+    table["color"] = table["color"].where(table["color"].notna(), _colors(len(table), {}))
     return Blocks(blocks.masks, table, blocks.apix, blocks.origin)

@@ -1,0 +1,56 @@
+"""Latents of an earlier run of the same particles, as a start."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hetero.errors import HeteroError
+from hetero.latent import LATENTS, Latents, read_latents
+
+_UNKNOWN = -3.0  # log-variance where the run gives none: a fifth of a standard deviation of the prior
+
+
+def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
+    """Latents of particles from the ``latents.npz`` of a run, in the units of a VAE's prior.
+
+    They are centred, turned to their principal axes where they have more numbers than are wanted, filled up with zeros
+    where they have fewer, and divided by the largest axis' s.d.: its spread is then the prior's.
+
+    Args:
+        folder: of the run, of any system of ours.
+        rows: ``(n,)`` rows of the particle file that are wanted.
+        zdim: numbers in a latent.
+
+    Raises:
+        HeteroError: no latents, latents that are not numbers, or none of some of the particles.
+    """
+    path = Path(folder) / LATENTS
+    found = read_latents(path)
+    order = np.argsort(found.particle_index, kind="stable")
+    place = np.searchsorted(found.particle_index, rows, sorter=order)
+    place = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(rows), dtype=int)
+    missing = found.particle_index[place] != rows if len(order) else np.ones(len(rows), dtype=bool)
+    if missing.any():
+        raise HeteroError(
+            f"{path} holds no latents of {np.count_nonzero(missing):,} of the {len(rows):,} particles; row "
+            f"{rows[np.argmax(missing)]} of the particle file is the first."
+        )
+    mean = found.mean[place].astype(float)
+    if mean.ndim != 2 or not mean.shape[1]:
+        raise HeteroError(f"{path} holds latents of shape {found.mean.shape}; at least one number each was expected.")
+    if not np.isfinite(mean).all():
+        raise HeteroError(f"{path} holds latents that are not numbers (NaN or infinite).")
+    known = found.log_variance is not None
+    variance = np.exp(found.log_variance[place].astype(float)) if known else np.full(mean.shape, np.nan)
+    mean -= mean.mean(axis=0)
+    if mean.shape[1] > zdim:
+        _, _, axes = np.linalg.svd(mean, full_matrices=False)
+        mean, variance = mean @ axes[:zdim].T, variance @ (axes[:zdim] ** 2).T
+    scale = mean.std(axis=0).max()
+    if not scale > 0:
+        raise HeteroError(f"The latents in {path} are the same for all particles; nothing can start from them.")
+    filled = np.zeros((len(rows), zdim))
+    log_variance = np.zeros((len(rows), zdim))
+    filled[:, : mean.shape[1]] = mean / scale
+    log_variance[:, : mean.shape[1]] = np.log(variance / scale**2 + 1e-6) if known else _UNKNOWN
+    return Latents(filled.astype(np.float32), rows, log_variance.astype(np.float32))

@@ -1,0 +1,170 @@
+"""What the training loop asks of cryoDRGN: batches, stages, checkpoints, and the latents of all particles."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hetero.drgn.autoencoder import Autoencoder
+from hetero.drgn.decoder import CoordinateDecoder
+from hetero.drgn.encoder import ImageEncoder, LatentTable
+from hetero.drgn.files import CHECKPOINT, load_checkpoint, save_checkpoint
+from hetero.drgn.images import PreparedImages
+from hetero.drgn.presets import Preset
+from hetero.drgn.shape import DecoderShape
+from hetero.latent import LATENTS, Latents, write_latents
+from hetero.training.plan import stage_of
+from hetero.training.team import Team
+
+_AT_ONCE = 256  # particles whose latents are worked out together
+_TABLE_RATE = 5e-2  # of latents that are parameters, Adam's: each is seen once an epoch, so it moves in strides
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is built.
+
+    Attributes:
+        zdim: numbers in a latent; 0 for a homogeneous model.
+        epochs: of the whole training.
+        preset: every other number.
+        table: latents are parameters; there is no encoder.
+        beta: weight of the KL term; without it 1 / zdim.
+        beta_epochs: in which it grows to that from 0, a step an epoch.
+        seed: of the weights that training begins with.
+    """
+
+    zdim: int
+    epochs: int
+    preset: Preset
+    table: bool = False
+    beta: float | None = None
+    beta_epochs: int = 0
+    seed: int = 0
+
+
+class DrgnTask:
+    """A :class:`hetero.training.loop.Task`.
+
+    Args:
+        folder: where checkpoint and latents go.
+        images: what is learned from.
+        model: what is built.
+        team: who trains it.
+        start: latents of the same particles to start from.
+    """
+
+    def __init__(self, folder: Path, images: PreparedImages, model: Model, team: Team, start: Latents | None = None):
+        self.folder, self.images, self.settings, self.team, self.start = folder, images, model, team, start
+        self.noise = model.zdim
+        self.in_last_stage = False
+        self.model = self._build().to(team.device)
+        self.optimisers = self._optimisers()
+        n = len(images)
+        order = np.random.default_rng([model.seed, 1]).permutation(n)
+        away = 0 if model.table else round(model.preset.held_out * n)
+        self.held_out, self.items = np.sort(order[:away]), np.sort(order[away:])
+        self._rotations = images.particles.require_poses().rotations.astype(np.float32)
+
+    def _build(self) -> Autoencoder:
+        wanted, preset, disc = self.settings, self.settings.preset, self.images.disc
+        shape = DecoderShape(
+            disc.box, wanted.zdim, preset.width, preset.layers, preset.encoding, disc.box // 2, preset.feature_sd
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(wanted.seed)
+            decoder, encoder = CoordinateDecoder(shape), None
+            if wanted.zdim and wanted.table:
+                encoder = LatentTable(*self._first_table())
+            elif wanted.zdim:
+                seen = disc.count(max(1.0, preset.sees * disc.radius))
+                encoder = ImageEncoder(
+                    seen, wanted.zdim, preset.encoder_width, preset.encoder_layers, self.start is not None
+                )
+        return Autoencoder(decoder, encoder, disc, preset.matched)
+
+    def _first_table(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.start is not None:
+            return torch.from_numpy(self.start.mean), torch.from_numpy(self.start.log_variance)
+        mean = 0.1 * torch.randn(len(self.images), self.settings.zdim)
+        return mean, torch.full_like(mean, -3.0)
+
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        table = self.model.encoder if isinstance(self.model.encoder, LatentTable) else None
+        others = [p for name, p in self.model.named_parameters() if table is None or not name.startswith("encoder.")]
+        optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=self.settings.preset.rate, fused=True)]
+        if table is not None:
+            optimisers.append(torch.optim.SparseAdam(table.parameters(), lr=_TABLE_RATE))
+        return optimisers
+
+    def begin_epoch(self, epoch: int) -> str:
+        """Radius and beta; names the radius."""
+        wanted, preset, disc = self.settings, self.settings.preset, self.images.disc
+        stage = stage_of(epoch, wanted.epochs, tuple(share for share, _ in preset.stages))
+        radius = max(2, round(preset.stages[stage][1] * disc.radius))
+        model = self.model
+        model.points = disc.count(radius)
+        beta = wanted.beta if wanted.beta is not None else 1 / max(1, wanted.zdim)
+        model.beta = beta * min(1.0, epoch / (wanted.beta_epochs + 1))
+        self.in_last_stage = stage == len(preset.stages) - 1 and model.beta == beta
+        return f"radius {radius} of {disc.box // 2}"
+
+    def load(self, items: np.ndarray, noise: np.ndarray | None, seed: int) -> dict[str, torch.Tensor]:
+        """A batch: :class:`hetero.drgn.autoencoder.Autoencoder` says what is in it."""
+        del seed
+        batch = self._seen(items, max(self.model.points, self._encoder_pixels()))
+        if noise is not None:
+            batch["noise"] = torch.from_numpy(noise)
+        return batch
+
+    def _encoder_pixels(self) -> int:
+        return self.model.encoder.pixels if isinstance(self.model.encoder, ImageEncoder) else 1
+
+    def _seen(self, items: np.ndarray, count: int) -> dict[str, torch.Tensor]:
+        values = np.ascontiguousarray(self.images.read(items, count))
+        batch = {
+            "image": torch.from_numpy(values.view(np.float32).reshape(len(items), count, 2)),
+            "transfer": torch.from_numpy(self.images.transfer(items, count)),
+            "rotation": torch.from_numpy(self._rotations[items]),
+            "particle": torch.from_numpy(np.asarray(items, dtype=np.int64)),
+        }
+        if self.start is not None:
+            batch["start"] = torch.from_numpy(self.start.mean[items])
+            batch["start_log_variance"] = torch.from_numpy(self.start.log_variance[items])
+        return batch
+
+    def keep(self, state: dict[str, Any]) -> None:
+        """``checkpoint.pt``: the decoder as a run's, and the rest of the state to go on from."""
+        at = state["at"]
+        epoch = at["epoch"] - 1
+        save_checkpoint(
+            self.folder / CHECKPOINT, self.model.decoder, self.images.sd, epoch=epoch, training=state, system="drgn"
+        )
+
+    def kept(self) -> dict[str, Any] | None:
+        """The state of ``checkpoint.pt``, where there is one."""
+        path = self.folder / CHECKPOINT
+        return load_checkpoint(path)[1]["training"] if path.is_file() else None
+
+    def end_epoch(self, epoch: int) -> None:
+        """Write the latents as they now are."""
+        latents = self.latents()
+        if self.team.leads:
+            write_latents(self.folder / LATENTS, latents)
+
+    @torch.no_grad()
+    def latents(self) -> Latents:
+        """Posteriors of all particles, held-out ones too. Every process of the team works out its share."""
+        n, zdim, team = len(self.images), self.settings.zdim, self.team
+        found = np.zeros((2, n, zdim))
+        self.model.eval()
+        starts = range(team.rank * _AT_ONCE, n if zdim else 0, team.size * _AT_ONCE)
+        for start in starts:
+            items = np.arange(start, min(start + _AT_ONCE, n))
+            batch = {k: v.to(team.device) for k, v in self._seen(items, self._encoder_pixels()).items()}
+            for values, mine in zip(found, self.model.infer(batch), strict=True):
+                values[items] = mine.cpu().numpy()
+        mean, log_variance = team.sum(found)
+        return Latents(mean, self.images.particles.rows, log_variance)

@@ -1,0 +1,89 @@
+"""A moving model with its loss: what the training loop teaches."""
+
+import torch
+from torch import nn
+
+from hetero.gmm.calibration import calibrate
+from hetero.gmm.fused import make_projector
+from hetero.gmm.images import ParticleSpectra
+from hetero.gmm.losses import FRC, Images, Likelihood
+from hetero.gmm.networks import DynamicModel
+from hetero.gmm.presets import Preset
+from hetero.gmm.rings import Rings
+from hetero.gmm.scene import losses_of_cloud, project_cloud
+
+
+class DynamicLoss(nn.Module):
+    """Loss of a batch of particles.
+
+    Buffers ``scale`` and ``variance`` ``(rings,)`` are those of :mod:`hetero.gmm.calibration`; ``calibrated`` is the
+    epoch that they are of. ``targets`` ``(n, zdim)`` are latents that were laid out, once ``laid_out`` is true: the
+    decoder learns from them, and the encoder to find them.
+
+    Args:
+        model: the networks.
+        rings: which pixels are compared.
+        preset: the loss and its regularisers.
+        n: particles.
+    """
+
+    def __init__(self, model: DynamicModel, rings: Rings, preset: Preset, n: int):
+        super().__init__()
+        self.model, self.rings, self.preset = model, rings, preset
+        self.register_buffer("scale", torch.ones(rings.count))
+        self.register_buffer("variance", torch.ones(rings.count))
+        self.register_buffer("calibrated", torch.tensor(-1))
+        self.register_buffer("targets", torch.zeros(n, model.shape.zdim))
+        self.register_buffer("laid_out", torch.tensor(False))
+        self._projector = make_projector(rings, len(model.neutral), str(model.centres.device.type))
+        self._loss = Likelihood(rings) if preset.loss == "likelihood" else FRC(rings)
+        self._ring = torch.from_numpy(rings.ring)
+
+    @property
+    def ring_scale(self) -> torch.Tensor:
+        """``(p,)`` the scale of each pixel's ring."""
+        return self.scale[self._ring.to(self.scale.device)]
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """``loss``, a mean over the batch: the likelihood's is 1 a pixel where only noise is left.
+
+        Args:
+            batch: ``features``, ``rotations``, ``shifts``, ``spectra``, ``weights`` (of the rings), ``ctf`` where there
+                is one, ``items``, and ``noise`` ``(b, zdim)`` while learning.
+        """
+        z, off = self.model.encoder(batch["features"]), 0.0
+        if self.training and self.laid_out:
+            target = self.targets[batch["items"]]
+            z, off = target, ((z - target) ** 2).mean()
+        if "noise" in batch:
+            z = z + (self.preset.steady if self.laid_out else self.preset.noise) * batch["noise"]
+        cloud = self.model.decode(z)
+        losses = losses_of_cloud(
+            self._projector, self._loss, cloud, batch["rotations"], batch["shifts"], self._images(batch)
+        )
+        fit = losses.mean()
+        if self.preset.loss == "likelihood":
+            fit = fit / len(self.rings.ring)
+        if not self.preset.even:
+            return {"loss": fit + off, "fit": fit}
+        uneven = (cloud.masses / cloud.masses.mean()).std() + (cloud.sigmas / cloud.sigmas.mean()).std(correction=0)
+        return {"loss": fit + self.preset.even * uneven * 0.1 + off, "fit": fit}
+
+    def _images(self, batch: dict[str, torch.Tensor]) -> Images:
+        ctf = batch.get("ctf")
+        if self.preset.loss == "frc":
+            return Images(batch["spectra"], ctf, batch["weights"])
+        scale = self.ring_scale[None]
+        return Images(batch["spectra"], scale if ctf is None else ctf * scale, 1 / self.variance[None])
+
+    @torch.no_grad()
+    def calibrate(self, data: ParticleSpectra, z: torch.Tensor | None) -> None:
+        """Work out the scale and the variance of each ring; of the neutral model where no latents are given."""
+
+        def project(items: torch.Tensor) -> torch.Tensor:
+            cloud = self.model.neutral if z is None else self.model.decode(z[items])
+            return project_cloud(self._projector, cloud, data.rotations[items], data.shifts[items])
+
+        found = calibrate(data, project)
+        self.scale.copy_(found.scale)
+        self.variance.copy_(found.variance)

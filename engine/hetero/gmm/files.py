@@ -1,0 +1,100 @@
+"""A run of moving Gaussians on disk: ``checkpoint.pt``, tensors and plain values alone."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hetero.errors import HeteroError
+from hetero.files import atomic_path
+from hetero.gmm.decoder import GaussianDecoder
+from hetero.gmm.model import GaussianModel
+from hetero.gmm.networks import DynamicModel, NetworkShape
+from hetero.gmm.scene import Cloud, model_of
+from hetero.latent import LATENTS, Run, read_config, read_latents
+
+CHECKPOINT = "checkpoint.pt"
+FORMAT = "hetero gmm 1"
+
+
+def save_checkpoint(path: Path | str, network: DynamicModel, frame: GaussianModel, epoch: int, **more: Any) -> None:
+    """Write networks and neutral model, whole or not at all.
+
+    Args:
+        path: usually ``checkpoint.pt`` in the run's folder.
+        network: the networks; the neutral model is in their buffers.
+        frame: a model in the map that they lie in.
+        epoch: how far they were trained, counted from 1.
+        more: tensors and plain values.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    moving = torch.zeros(len(network.masses), dtype=torch.bool)
+    moving[network.moving.cpu()] = True
+    ours = {
+        "format": FORMAT, "shape": network.shape.as_dict(), "vary": list(network.vary), "moving": moving,
+        "state": state, "grid": {"box": frame.box, "apix": frame.apix, "origin": frame.origin.tolist()},
+        "epoch": epoch,
+    }  # fmt: skip
+    with atomic_path(path) as temporary:
+        torch.save(more | ours, temporary)
+
+
+def load_checkpoint(path: Path | str) -> tuple[DynamicModel, GaussianModel, dict[str, Any]]:
+    """Networks on the CPU, the neutral model, and all that the file holds. Nothing in it is run.
+
+    Raises:
+        HeteroError: not there, or not such a file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise HeteroError(f"{path} is not there; the weights of a run were expected.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+        raise HeteroError(f"{path} holds no moving Gaussians; a file written by hetero train-gmm was expected.")
+    try:
+        state, grid = checkpoint["state"], checkpoint["grid"]
+        neutral = Cloud(*(state[name] for name in ("centres", "masses", "sigmas")))
+        network = DynamicModel(
+            NetworkShape(**checkpoint["shape"]), neutral, checkpoint["moving"], tuple(checkpoint["vary"])
+        )
+        network.load_state_dict(state)
+        frame = GaussianModel([[0.0] * 3], 1.0, 1.0, grid["box"], grid["apix"], grid["origin"], "neutral")
+    except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise HeteroError(f"The weights in {path} do not fit the shape it gives.") from error
+    return network, model_of(neutral, frame), checkpoint
+
+
+def open_gmm(folder: Path | str) -> Run:
+    """Open a run of ``hetero train-gmm``; its ``decoder.models(z)`` gives Gaussians.
+
+    Raises:
+        HeteroError: a file that is missing or damaged, or files that do not belong together.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    if config is None:
+        raise HeteroError(f"{folder} holds no config.json of a run.")
+    network, neutral, checkpoint = load_checkpoint(folder / CHECKPOINT)
+    latents = read_latents(folder / LATENTS)
+    if latents.mean.ndim != 2 or latents.mean.shape[1] != network.shape.zdim or neutral.box != config.box:
+        raise HeteroError(
+            f"The weights in {folder / CHECKPOINT} do not fit the run: a box of {neutral.box} and latents of "
+            f"{network.shape.zdim} numbers, where config.json has a box of {config.box} and {LATENTS} has latents of "
+            f"shape {latents.mean.shape}."
+        )
+    return Run(
+        folder=folder,
+        system=config.system,
+        settings=config.settings,
+        latents=latents.mean,
+        particle_index=latents.particle_index,
+        apix=config.apix,
+        box=config.box,
+        decoder=GaussianDecoder(network, neutral),
+        log_variance=latents.log_variance,
+        epoch=checkpoint["epoch"],
+    )

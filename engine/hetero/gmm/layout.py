@@ -1,0 +1,79 @@
+"""Latents laid out anew by how alike the decoded molecules are.
+
+What training finds is right up to any rearrangement of latent space: a motion longer than the part that moves can fold,
+so that opposite ends lie side by side. Distances between decoded densities do not fold: geodesics along a graph of
+neighbouring molecules, and classical scaling of these (Isomap, Tenenbaum et al. 2000), unroll it.
+"""
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist, squareform
+
+from hetero.gmm.networks import DynamicModel
+from hetero.gmm.scene import Cloud
+
+_LANDMARKS = 800
+_NEIGHBOURS = 8
+_GRID = 14  # voxels along each side of the coarse densities
+_BATCH = 256
+
+
+def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, seed: int = 0) -> torch.Tensor:
+    """``(n, zdim)`` coordinates of latents ``(n, zdim)``: axes in the order of their spread, s.d. 1 along the first.
+
+    Args:
+        network: decodes them.
+        z: every particle's latent.
+        extent: Å along each side of the box.
+        seed: of the landmarks.
+    """
+    n, zdim = z.shape
+    densities = np.concatenate([_coarse(network.decode(part), extent) for part in z.split(_BATCH)])
+    densities = densities - densities.mean(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
+    densities = densities @ axes.numpy()
+    chosen = np.random.default_rng(seed).permutation(n)[:_LANDMARKS]
+    marks = densities[chosen]
+    distances = squareform(pdist(marks))
+    places = _scaled(_geodesics(distances), zdim)
+    near, which = cKDTree(marks).query(densities, min(4, len(marks)))
+    weights = 1 / (near + 1e-3 * np.median(distances))
+    found = (weights[..., None] * places[which]).sum(1) / weights.sum(1, keepdims=True)
+    found = found - found.mean(0)
+    return torch.tensor(found / found[:, 0].std(), dtype=torch.float32)
+
+
+@torch.no_grad()
+def _coarse(cloud: Cloud, extent: float) -> np.ndarray:
+    """``(b, 14^3)`` densities of clouds, each Gaussian as wide as a voxel."""
+    step = 0.8 * extent / _GRID
+    along = step * (torch.arange(_GRID) - (_GRID - 1) / 2)
+    tables = torch.exp(-((cloud.centres[..., None] - along) ** 2) / (2 * (0.8 * step) ** 2))  # (b, g, 3, n)
+    x, y, z = tables.unbind(2)
+    sections = ((z * cloud.masses[..., None])[:, :, :, None] * y[:, :, None]).flatten(2)  # (b, g, n n)
+    return (sections.transpose(1, 2) @ x).flatten(1).numpy()
+
+
+def _geodesics(distances: np.ndarray) -> np.ndarray:
+    """Shortest ways between neighbours; what hangs apart is joined where it is nearest."""
+    k = min(_NEIGHBOURS, len(distances) - 1)
+    nearest = np.argpartition(distances, k, axis=1)[:, : k + 1]
+    graph = np.zeros_like(distances)
+    rows = np.repeat(np.arange(len(distances)), k + 1)
+    graph[rows, nearest.ravel()] = distances[rows, nearest.ravel()]
+    tree = minimum_spanning_tree(csr_matrix(distances)).toarray()
+    return shortest_path(csr_matrix(np.maximum(graph, tree)), directed=False)
+
+
+def _scaled(distances: np.ndarray, dimensions: int) -> np.ndarray:
+    """Classical multidimensional scaling."""
+    squares = distances**2
+    centred = -0.5 * (squares - squares.mean(0) - squares.mean(1)[:, None] + squares.mean())
+    values, vectors = np.linalg.eigh(centred)
+    best = np.argsort(values)[::-1][:dimensions]
+    return vectors[:, best] * np.sqrt(values[best].clip(0))
