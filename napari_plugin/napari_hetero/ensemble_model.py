@@ -13,6 +13,7 @@ from hetero.errors import HeteroError
 KEPT = "from ensemble.csv"
 PREDICTED = "predicted"
 YOURS = "set by you"
+SHARED = "that of the run's centre, for all its maps"
 PROVISIONAL = "provisional"
 
 
@@ -94,7 +95,7 @@ class EnsembleModel:
 
         Raises HeteroError where a provisional level is needed and the map gives none.
         """
-        own = self._yours.get(self.name) or self._levels.get(self.name) or self._provisional_level()
+        own = self._yours.get(self._key) or self._levels.get(self._key) or self._provisional_level()
         if self.scale == 1.0:
             return own
         return ShownLevel(own.value * self.scale, f"{own.source}, times {self.scale:.2f}")
@@ -102,9 +103,9 @@ class EnsembleModel:
     def set_level(self, value: float | None) -> None:
         """Draw the current volume at ``value``; None goes back to its own level."""
         if value is None:
-            self._yours.pop(self.name, None)
+            self._yours.pop(self._key, None)
         else:
-            self._yours[self.name] = ShownLevel(float(value) / self.scale, YOURS)
+            self._yours[self._key] = ShownLevel(float(value) / self.scale, YOURS)
         self.changed.emit()
 
     def set_scale(self, scale: float) -> None:
@@ -112,6 +113,17 @@ class EnsembleModel:
         if scale != self.scale:
             self.scale = float(scale)
             self.changed.emit()
+
+    @property
+    def _key(self) -> str:
+        """What the current volume's level is kept under."""
+        return self.name
+
+    def share_level(self, value: float) -> None:
+        """Draw every volume without a level of its own at ``value``: the maps of a run are on one scale."""
+        for name in self.ensemble.names:
+            self._levels.setdefault(name, ShownLevel(float(value), SHARED))
+        self.changed.emit()
 
     def take(self, rows: list[dict]) -> int:
         """Take levels from the answer of the level command (its ``maps``); returns how many were of these maps.
@@ -129,14 +141,14 @@ class EnsembleModel:
         return taken
 
     def _provisional_level(self) -> ShownLevel:
-        if self.name not in self._provisional:
+        if self._key not in self._provisional:
             from hetero.commands import level
 
             row = level.run(level.Settings(maps=(str(self.path),), method="percentile"))["maps"][0]
             if row.get("level") is None:
                 raise HeteroError(row["error"])
-            self._provisional[self.name] = ShownLevel(row["level"], PROVISIONAL, row.get("level_sd"))
-        return self._provisional[self.name]
+            self._provisional[self._key] = ShownLevel(row["level"], PROVISIONAL, row.get("level_sd"))
+        return self._provisional[self._key]
 
 
 def ensemble_of_one(path: Path | str):

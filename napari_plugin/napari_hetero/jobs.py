@@ -1,5 +1,7 @@
 """A command in a worker thread, with progress and cancel."""
 
+from functools import partial
+
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtCore import Signal as QtSignal
@@ -84,9 +86,13 @@ class Job(QObject):
 
 
 def _outcome(function, ticket: Ticket) -> tuple:
-    """The result or the planned ending, in a tuple: superqt takes a bare exception for a crash even when it is
-    returned."""
+    return outcome_of(partial(function, ticket))
+
+
+def outcome_of(function) -> tuple:
+    """The result or the planned ending of ``function()``, in a tuple: superqt takes a bare exception for a crash even
+    when it is returned."""
     try:
-        return (function(ticket),)
+        return (function(),)
     except (HeteroError, Cancelled) as ending:
         return (ending,)

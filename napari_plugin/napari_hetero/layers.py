@@ -1,6 +1,6 @@
 """Engine objects -> napari layer tuples ``(data, keywords, type)``. Imports neither Qt nor the viewer.
 
-Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, blocks or drawn) and its
+Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, run, blocks or drawn) and its
 ``path``.
 """
 
@@ -49,6 +49,20 @@ def map_layer(volume, path: Path | str) -> tuple:
         "metadata": {KEY: {"kind": "map", "path": str(path)}},
     }
     return volume.data, keywords, "image"
+
+
+def run_layer(space, volume, level: float) -> tuple:
+    """The map in the middle of a trained run, as an image; what the run knows of its particles travels with it.
+
+    Args:
+        space: a :class:`hetero.commands.latent_space.LatentSpace`.
+        volume: the map.
+        level: its contour level.
+    """
+    data, keywords, kind = map_layer(volume, space.run.folder)
+    keywords["name"] = space.run.folder.resolve().name
+    keywords["metadata"] = {KEY: {"kind": "run", "path": str(space.run.folder), "space": space, "level": level}}
+    return data, keywords, kind
 
 
 def blocks_layer(blocks, folder: Path | str) -> tuple:

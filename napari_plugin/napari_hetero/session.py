@@ -1,4 +1,4 @@
-"""What is open in one viewer: one ensemble drawn, one set of blocks over it. Ties models, painter and viewer;
+"""What is open in one viewer: one ensemble or run drawn, one set of blocks over it. Ties models, painter and viewer;
 knows no Qt.
 
 All widgets of a viewer share one session (:func:`acquire`, :func:`release`), so the slider of one moves the numbers
@@ -7,11 +7,13 @@ of another.
 
 from pathlib import Path
 
+import numpy as np
 from psygnal import Signal
 
 from hetero.errors import HeteroError
 from napari_hetero import layers, view
 from napari_hetero.blocks_model import BlocksModel
+from napari_hetero.decoded_model import DecodedModel
 from napari_hetero.ensemble_model import EnsembleModel, ensemble_of_one
 from napari_hetero.painter import Painter
 
@@ -64,6 +66,7 @@ class Session:
         self.left_over: list = []
         self._maps = None  # the layer of the ensemble
         self._masks = None  # the layer of the blocks
+        self._run = None  # the layer of the run
         self._painter = Painter(viewer)
         self.turned = view.stand_upright(viewer)
         # Last: napari itself first gives the viewer its axes for the new layer, and centres its sliders.
@@ -97,15 +100,39 @@ class Session:
         """The layer of the blocks laid over it, or None."""
         return self._masks
 
-    def use_maps(self, layer) -> None:
-        """Look at another ensemble or map."""
-        from hetero.maps import open_ensemble
+    @property
+    def run_layer(self):
+        """The layer of the run whose latents are looked at, or None."""
+        return self._run
 
+    @property
+    def space(self):
+        """Its :class:`hetero.commands.latent_space.LatentSpace`, or None."""
+        return None if self._run is None else layers.tag(self._run)["space"]
+
+    def use_run(self, layer) -> None:
+        """Look at another run."""
+        self._run = layer
+        self.use_maps(layer)
+
+    def show_decoded(self, volume) -> None:
+        """Draw a map of the run: a :class:`hetero.maps.Volume`."""
+        from hetero.maps import same_grid
+
+        if self._run is None:
+            return
+        if self._maps is not self._run:
+            self.use_maps(self._run)
+        if not same_grid(self.ensemble.ensemble, volume):
+            self._painter.clear()  # what is drawn keeps the voxels it was made with
+        self.ensemble.put(volume)
+
+    def use_maps(self, layer) -> None:
+        """Look at another ensemble, map or run."""
         tag = layers.tag(layer)
         self._drop_maps()
         try:
-            path = Path(tag["path"])
-            self.ensemble = EnsembleModel(open_ensemble(path) if tag["kind"] == "ensemble" else ensemble_of_one(path))
+            self.ensemble = _model_of(layer, tag)
         except HeteroError as error:
             self.problem = str(error)
             self.changed.emit()
@@ -187,13 +214,14 @@ class Session:
 
     def _show_sources(self, visible: bool) -> None:
         """Slices are cut from the maps' own layer; in 3D the drawn surface stands for it."""
-        for layer in self.layers_of("ensemble", "map"):
+        for layer in self.layers_of("ensemble", "map", "run"):
             layer.visible = visible and layer is self._maps
         for layer in self.layers_of("blocks"):
             layer.visible = visible and layer is self._masks and self.misfit == ""
 
     def _adopt_what_is_open(self) -> None:
         for found, use in (
+            (self.layers_of("run"), self.use_run),
             (self.layers_of("ensemble") or self.layers_of("map"), self.use_maps),
             (self.layers_of("blocks"), self.use_blocks),
         ):
@@ -206,6 +234,8 @@ class Session:
             self.use_maps(event.value)
             if self.ensemble is not None:
                 self.ensemble.go_to(0)
+        elif kind == "run":
+            self.use_run(event.value)
         elif kind == "blocks":
             self.use_blocks(event.value)
         elif kind == "map":
@@ -214,6 +244,8 @@ class Session:
     def _on_removed(self, event) -> None:
         layer = event.value
         self._painter.forget(layer)
+        if layer is self._run:
+            self._run = next(iter(self.layers_of("run")[::-1]), None)
         if layer is self._maps:
             self._drop_maps()
         elif layer is self._masks:
@@ -259,6 +291,16 @@ class Session:
         if self.ensemble is None or self._maps is None or self._maps.ndim != 4:
             return None
         return self.viewer.dims.ndim - 4
+
+
+def _model_of(layer, tag: dict) -> EnsembleModel:
+    from hetero.maps import Volume, open_ensemble
+
+    path = Path(tag["path"])
+    if tag["kind"] == "run":
+        centre = Volume(np.asarray(layer.data), np.array(layer.scale), np.array(layer.translate), "centre of the run")
+        return DecodedModel(path, centre, tag["level"])
+    return EnsembleModel(open_ensemble(path) if tag["kind"] == "ensemble" else ensemble_of_one(path))
 
 
 def _key(viewer) -> int:

@@ -21,6 +21,11 @@ def scale_bar(viewer):
     return viewer.canvas.overlays.scale_bar if hasattr(viewer, "canvas") else viewer.scale_bar
 
 
+def canvas_size(viewer) -> tuple[int, int]:
+    """Pixels of the canvas along its sides; those of a new window before napari 0.9, which does not say."""
+    return tuple(viewer.canvas.size) if hasattr(viewer, "canvas") else (800, 600)
+
+
 def stand_upright(viewer) -> bool:
     """Give the view the right hand (:data:`ORIENTATION`) and a scale bar. Returns whether the hand had to be
     changed."""

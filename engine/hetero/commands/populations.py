@@ -64,7 +64,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     check_range("The seed", settings.seed, 0)
     if settings.against is None and settings.against_ensemble is not None:
         raise HeteroError("--against-ensemble goes with --against, and no second table was given.")
-    table = _read(settings.table)
+    table = read_occupancies(settings.table)
     weights = read_counts(settings.ensemble, table, settings.table)
     head = {"units": _unit_word(table), "n": len(table), "weighted": weights is not None, "out": str(settings.out)}
     if settings.against is not None:
@@ -95,7 +95,12 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "written: " + ", ".join(result["written"])])
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_occupancies(path: Path) -> pd.DataFrame:
+    """A table of occupancies, as ``hetero.occupancy.read_occupancy`` gives it.
+
+    Raises:
+        HeteroError: no such table, or one of classes.
+    """
     from hetero.occupancy import read_occupancy
 
     table = read_occupancy(path)
@@ -134,7 +139,7 @@ def _describe_one(settings: Settings, table: pd.DataFrame, weights: np.ndarray |
 def _compare(settings: Settings, table: pd.DataFrame, weights: np.ndarray | None, progress: Progress) -> dict:
     from hetero.occupancy.populations import fraction_difference
 
-    other = _read(settings.against)
+    other = read_occupancies(settings.against)
     other_weights = read_counts(settings.against_ensemble, other, settings.against)
     common = [block for block in table.columns if block in other.columns]
     if not common:

@@ -77,7 +77,7 @@ def reconstruct(
     for half in (0, 1):
 
         def report(done: int, total: int, message: str, before: int = counts[0] * half) -> None:
-            progress(before + done, sum(counts), message)
+            progress(int(before + done), int(sum(counts)), message)
 
         mine = np.where(half_set == half, weights, 0.0)
         sums.append(backproject(particles, mine, symmetry, threads, report))

@@ -1,4 +1,4 @@
-"""The Blocks dock: which blocks are laid over the volume, and how much of each it has."""
+"""The Blocks dock: which blocks are laid over the volume, how much of each it has, and how much all others have."""
 
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from hetero.commands import blocks as blocks_command
+from napari_hetero.widgets.histogram import HistogramPanel
 from napari_hetero.widgets.parts import Dock, JobRow, empty_table, fill_choice, say, sentence
 
 _EMPTY = "No blocks are open. Open a folder of blocks or masks, or find the blocks of the ensemble that is open."
@@ -70,6 +71,7 @@ class BlocksWidget(Dock):
         )
         for button in (self.all, self.none):
             button.setMinimumWidth(64)
+        self.histogram = HistogramPanel(self)
         self._shown = None
         top = QHBoxLayout()
         top.addWidget(self.choice, 1)
@@ -83,6 +85,7 @@ class BlocksWidget(Dock):
         self.column.addWidget(self.table, 1)
         self.column.addLayout(ticks)
         self.column.addWidget(self.find)
+        self.column.addWidget(self.histogram)
         self.column.addStretch(0)
         self.choice.activated.connect(self._on_choice)
         self.open.clicked.connect(self._on_open)
@@ -111,6 +114,7 @@ class BlocksWidget(Dock):
         if model is not None:
             self._update(model)
         self.table.blockSignals(False)
+        self.histogram.refresh()
 
     def occupancies(self) -> list[str]:
         """The numbers on screen, one a block."""

@@ -16,9 +16,11 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from hetero.errors import HeteroError
 from napari_hetero import view
+from napari_hetero.cxc import write_cxc
 from napari_hetero.session import RENDERINGS
-from napari_hetero.widgets.parts import Dock, JobRow, fill_choice, line, say, sentence
+from napari_hetero.widgets.parts import Dock, JobRow, PlayButton, fill_choice, line, say, sentence
 
 _EMPTY = "No maps are open. Open a folder of maps (.mrc, .map), or drop one onto the viewer."
 _WORDS = {"auto": "automatic", "mesh": "mesh", "iso": "iso-surface (ray casting)"}
@@ -36,6 +38,9 @@ class EnsembleWidget(Dock):
         self.empty = sentence(_EMPTY)
         self.body = QWidget()
         self._build_body()
+        self.chimerax = QPushButton("Show in ChimeraX ...")
+        self.chimerax.setToolTip("Write this view as a script (.cxc) that ChimeraX opens: map, level, blocks, camera")
+        self.script = sentence()
         self.hand = sentence(view.HAND_NOTE, dim=True)
         self.hand.setToolTip("napari's own default shows maps as their mirror image; this dock has turned the view.")
         top = QHBoxLayout()
@@ -44,18 +49,22 @@ class EnsembleWidget(Dock):
         self.column.addLayout(top)
         self.column.addWidget(self.empty)
         self.column.addWidget(self.body)
+        self.column.addWidget(self.chimerax)
+        self.column.addWidget(self.script)
         self.column.addWidget(self.hand)
         self.column.addStretch(1)
         self.choice.activated.connect(self._on_choice)
         self.open.clicked.connect(self._on_open)
+        self.chimerax.clicked.connect(self._on_chimerax)
         self.refresh()
 
     def refresh(self) -> None:
         """Show the session as it is."""
-        model, maps = self.session.ensemble, self.session.layers_of("ensemble", "map")
+        model, maps = self.session.ensemble, self.session.layers_of("ensemble", "map", "run")
         fill_choice(self.choice, [(layer.name, layer) for layer in maps], self.session.maps_layer)
         self.choice.setVisible(bool(maps))
         self.body.setVisible(model is not None)
+        self.chimerax.setVisible(model is not None)
         say(self.empty, "" if model else self.session.problem or _EMPTY, problem=bool(self.session.problem))
         if model is None:
             return
@@ -67,6 +76,7 @@ class EnsembleWidget(Dock):
             slider.setValue(value)
             slider.blockSignals(False)
         self.slider.setEnabled(n > 1)
+        self.play.setEnabled(n > 1)
         self.name.setText(model.name)
         self.position.setText(f"{model.index + 1} of {n}")
         self._show_level(model)
@@ -83,6 +93,7 @@ class EnsembleWidget(Dock):
         self.position = QLabel()
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setToolTip("Walk through the volumes, in the order of their file names")
+        self.play = PlayButton(self.session)
         self.level = QLineEdit()
         self.level.setValidator(QDoubleValidator(self.level))
         self.level.setFixedWidth(84)
@@ -108,13 +119,23 @@ class EnsembleWidget(Dock):
             "Ask the network for the level of every volume and keep them in ensemble.csv",
             self._prediction,
         )
+        self.slider.valueChanged.connect(self._on_slider)
+        self.level.editingFinished.connect(self._on_level)
+        self.back.clicked.connect(self._on_back)
+        self.scale.valueChanged.connect(self._on_scale)
+        self.rendering.activated.connect(self._on_rendering)
+        self.predict.done.connect(self._on_predicted)
+        self._lay_out_body()
+
+    def _lay_out_body(self) -> None:
         grid = QGridLayout(self.body)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
         grid.addWidget(self.name, 0, 0, 1, 2)
         grid.addWidget(self.position, 0, 2, Qt.AlignmentFlag.AlignRight)
-        grid.addWidget(self.slider, 1, 0, 1, 3)
+        grid.addWidget(self.slider, 1, 0, 1, 2)
+        grid.addWidget(self.play, 1, 2)
         grid.addWidget(self.problem, 2, 0, 1, 3)
         grid.addWidget(QLabel("Level"), 3, 0)
         grid.addWidget(self.level, 3, 1, Qt.AlignmentFlag.AlignLeft)
@@ -127,12 +148,6 @@ class EnsembleWidget(Dock):
         grid.addWidget(QLabel("Draw as"), 8, 0)
         grid.addWidget(self.rendering, 8, 1, 1, 2)
         grid.addWidget(self.graphics, 9, 0, 1, 3)
-        self.slider.valueChanged.connect(self._on_slider)
-        self.level.editingFinished.connect(self._on_level)
-        self.back.clicked.connect(self._on_back)
-        self.scale.valueChanged.connect(self._on_scale)
-        self.rendering.activated.connect(self._on_rendering)
-        self.predict.done.connect(self._on_predicted)
 
     def _show_level(self, model) -> None:
         if self.session.problem:
@@ -158,6 +173,19 @@ class EnsembleWidget(Dock):
 
     def _on_open(self) -> None:
         self.open_folder("maps")
+
+    def _on_chimerax(self) -> None:
+        from qtpy.QtWidgets import QFileDialog
+
+        path, _ = QFileDialog.getSaveFileName(self, "Write this view for ChimeraX", "view.cxc", "ChimeraX (*.cxc)")
+        if not path:
+            return
+        try:
+            written = write_cxc(Path(path).with_suffix(".cxc"), self.session)
+        except HeteroError as error:
+            say(self.script, str(error), problem=True)
+            return
+        say(self.script, f"Kept in {written[0]}; open it with ChimeraX.")
 
     def _on_slider(self, index: int) -> None:
         if self.session.ensemble is not None:

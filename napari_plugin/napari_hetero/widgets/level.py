@@ -92,7 +92,7 @@ class LevelWidget(Dock):
     def _targets(self) -> list[tuple[str, tuple[Path, ...], Path | None]]:
         """What can be levelled: words, the paths, and the table that may keep the levels."""
         found = []
-        if self.session.ensemble is not None:
+        if self.session.ensemble is not None and self.session.ensemble.path is not None:
             model = self.session.ensemble
             n, folder = len(model.ensemble), model.ensemble.folder
             if n > 1:

@@ -22,6 +22,7 @@ from hetero.errors import Cancelled, HeteroError
 from napari_hetero import layers, session, view
 from napari_hetero.jobs import Job
 
+PLAY_MS = 150
 _users = count()
 
 
@@ -148,6 +149,32 @@ class JobRow(QWidget):
         self.cancel.setEnabled(running)
         self.cancel.setVisible(running)
         self.bar.setVisible(running)
+
+
+class PlayButton(QPushButton):
+    """Walks through the session's volumes while it is pressed, from the last to the first again."""
+
+    def __init__(self, held):
+        super().__init__("Play")
+        self.setCheckable(True)
+        self.setToolTip("Show one volume after the other, and begin again")
+        self._session = held
+        self._timer = QTimer(self)
+        self._timer.setInterval(PLAY_MS)
+        self._timer.timeout.connect(self.step)
+        self.toggled.connect(self._on_toggled)
+
+    def step(self) -> None:
+        """Show the next volume."""
+        model = self._session.ensemble
+        if model is None or len(model.ensemble) < 2:
+            self.setChecked(False)
+            return
+        model.go_to((model.index + 1) % len(model.ensemble))
+
+    def _on_toggled(self, on: bool) -> None:
+        self.setText("Stop" if on else "Play")
+        self._timer.start() if on else self._timer.stop()
 
 
 def sentence(text: str = "", dim: bool = False) -> QLabel:
