@@ -7,7 +7,16 @@ _COMMAND_MODULES = {
     "hetero open": "open",
     "hetero blocks": "blocks",
     "hetero blocks show": "blocks_show",
+    "hetero decode": "decode",
+    "hetero latent": "latent",
+    "hetero path": "path",
+    "hetero occupancy": "occupancy",
+    "hetero populations": "populations",
+    "hetero classes": "classes",
+    "hetero select": "select",
+    "hetero reconstruct": "reconstruct",
     "hetero engine": "engine",
+    "hetero install": "install",
     "hetero stop": "stop",
 }
 
@@ -26,8 +35,25 @@ class _HeteroAPI(BundleAPI):
         module.register_command(command_info.name, logger)
 
     @staticmethod
+    def start_tool(session, bundle_info, tool_info):
+        """The latent panel of the one run that is open, from ChimeraX's menu."""
+        from chimerax.core.commands import run
+        from chimerax.core.errors import UserError
+
+        from .models.run import open_runs
+
+        runs = open_runs(session)
+        if len(runs) != 1:
+            raise UserError(f"{len(runs)} runs are open; type 'hetero latent RUN', with the number or folder of one.")
+        return run(session, f"hetero latent {runs[0].atomspec}")
+
+    @staticmethod
     def get_class(class_name):
         """The class that a session file names, or None."""
+        if class_name == "LatentTool":
+            from .tools.latent import LatentTool
+
+            return LatentTool
         from . import models
 
         return models.SAVED_CLASSES.get(class_name)

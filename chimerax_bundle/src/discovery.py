@@ -9,7 +9,10 @@ from chimerax.core.errors import UserError
 
 from .settings import settings_of
 
-HOW_TO_GET = "run 'pip install hetero-em' in a Python >= 3.11, then 'hetero engine /path/to/that/python' here"
+HOW_TO_GET = (
+    "type 'hetero install' here; or run 'pip install hetero-em' in a Python >= 3.11, then 'hetero engine "
+    "/path/to/that/python' here"
+)
 
 
 def find_python(session):

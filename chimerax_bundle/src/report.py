@@ -1,5 +1,6 @@
-"""What is written to the log as a table."""
+"""What is written to the log as a table or a picture."""
 
+import base64
 import html
 
 
@@ -9,6 +10,13 @@ def log_table(session, titles, rows):
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     table = f"<table border=1 cellpadding=4 cellspacing=0><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     session.logger.info(table, is_html=True)
+
+
+def log_picture(session, path, width=600):
+    """Log a PNG file; the picture itself is in the log, so the file may go away."""
+    with open(path, "rb") as file:
+        data = base64.b64encode(file.read()).decode("ascii")
+    session.logger.info(f'<img src="data:image/png;base64,{data}" width="{width}">', is_html=True)
 
 
 def _cell(value):

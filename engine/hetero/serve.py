@@ -119,8 +119,9 @@ class _Worker:
                 raise Cancelled
             if time.monotonic() - last >= _PROGRESS_INTERVAL:
                 last = time.monotonic()
+                step = {"done": int(done), "total": int(total), "message": message}  # numpy's numbers are not JSON's
                 try:
-                    self.send({"id": request.get("id"), "progress": {"done": done, "total": total, "message": message}})
+                    self.send({"id": request.get("id"), "progress": step})
                 except BrokenPipeError:
                     raise Cancelled("The viewer is gone.") from None
 

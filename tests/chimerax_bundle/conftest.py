@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import warnings
 from importlib.util import find_spec
@@ -41,6 +42,16 @@ def engine():
     if not python:
         pytest.skip("HETERO_PYTHON does not name the Python that has hetero-em installed")
     return python
+
+
+@pytest.fixture(scope="session")
+def trained(engine, tmp_path_factory):
+    """Folder of a run whose maps are known (make_run.py), with occupancy.csv beside it; for reading only."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    script = Path(__file__).with_name("make_run.py")
+    done = subprocess.run([engine, str(script), str(folder)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
 
 
 @pytest.fixture

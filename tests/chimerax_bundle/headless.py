@@ -140,12 +140,12 @@ def _make_nogui():
 
 
 def _make_qt():
-    """ChimeraX writes the text of keys and labels with Qt, and Qt wants an application object first."""
+    """ChimeraX writes the text of keys and labels with Qt, panels are made of it, and Qt wants an application first."""
     global _qt  # noqa: PLW0603 (Qt has one application a process)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from Qt.QtGui import QGuiApplication
+    from Qt.QtWidgets import QApplication
 
-    _qt = QGuiApplication(["ChimeraX"])
+    _qt = QApplication(["ChimeraX"])
 
 
 @contextmanager

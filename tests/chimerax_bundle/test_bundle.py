@@ -1,5 +1,6 @@
 """The bundle as a package: help, usage, metadata, size, and what importing it costs."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -53,8 +54,12 @@ def test_every_command_has_usage_and_a_help_anchor(session, run, log, page, comm
 
 
 def test_the_help_page_tells_every_keyword_and_its_links_lead_somewhere(session, run, log, page):
-    for keyword in ("method", "percentile", "level", "onto", "blocks"):
-        assert keyword in page.words
+    for command in COMMANDS:
+        run(f"usage {command}")
+    keywords = set(re.findall(r"\[([a-z]\w*) ", log.getvalue()))
+    assert {"method", "percentile", "onto", "particle", "outline", "frames"} <= keywords
+    words = set(re.findall(r"\w+", page.words))
+    assert not keywords - words, keywords - words
     for link in page.links:
         assert link.startswith(("http", "help:", "../../")) or link.removeprefix("#") in page.anchors, link
 
@@ -95,5 +100,6 @@ def test_the_wheel_is_small_and_says_what_the_project_says(session, tmp_path):
         text = archive.read(metadata).decode()
         assert "chimerax/hetero/docs/user/commands/hetero.html" in archive.namelist()
     assert "Name: ChimeraX-Hetero" in text and f"Version: {PROJECT['project']['version']}" in text
+    assert "ChimeraX :: Tool :: Hetero Latent :: Volume Data" in text
     for command in COMMANDS:
         assert f"ChimeraX :: Command :: {command} :: Volume Data" in text

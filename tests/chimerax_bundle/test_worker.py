@@ -122,11 +122,12 @@ def test_a_second_command_meanwhile_is_a_sentence(session, run, sentence, at_wor
 
 
 def test_a_deaf_worker_is_ended_when_stopped(session, run, sentence, fake, monkeypatch):
+    from chimerax.hetero.worker import worker_of
+
     monkeypatch.setattr("chimerax.hetero.worker.CANCEL_TIMEOUT", 0.3)
     blob(session)
     fake("deaf")
-    run("hetero engine")
-    worker = session._hetero_worker
+    worker = worker_of(session)
     monkeypatch.setattr(worker, "_wait", lambda: worker.cancel() if worker.busy else None)
     assert "did not stop by itself" in sentence("hetero level #1")
     assert not worker.alive

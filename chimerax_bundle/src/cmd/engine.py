@@ -4,7 +4,7 @@ from chimerax.core.commands import CmdDesc, FileNameArg, register
 
 from ..discovery import check_python, find_python
 from ..settings import settings_of
-from ..worker import Worker, close_worker, worker_of
+from ..worker import Worker, ask, close_worker, worker_of
 
 
 def hetero_engine(session, python=None):
@@ -31,7 +31,16 @@ def hetero_engine(session, python=None):
         f"hetero engine {hello['version']}, protocol {hello['protocol']}, device {hello['device']}: "
         f"{worker.python} ({source})"
     )
+    session.logger.info(_say(ask(session, "machine", {})))
     return hello
+
+
+def _say(machine):
+    versions = ", ".join(f"{name} {machine[name] or 'is not installed'}" for name in ("python", "numpy", "torch"))
+    if machine["free"] is None:
+        return f"{versions}; {machine['device']}"
+    free, total = (f"{machine[name] / 2**30:.1f}" for name in ("free", "total"))
+    return f"{versions}; {machine['device']}, {free} of {total} GB free"
 
 
 def register_command(name, logger):

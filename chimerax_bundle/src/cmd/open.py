@@ -1,4 +1,4 @@
-"""`hetero open`: an ensemble, blocks or a map, whatever is there."""
+"""`hetero open`: an ensemble, blocks, a run or a map, whatever is there."""
 
 from chimerax.core.commands import CmdDesc, register
 from chimerax.core.errors import UserError
@@ -9,27 +9,33 @@ from ..worker import ask
 from .arguments import PathArg
 from .blocks import show_blocks
 from .level import hetero_level
+from .runs import show_run
 
 
 def hetero_open(session, path):
-    """Open what ``path`` holds and return the model: EnsembleModel, BlocksModel or Volume.
+    """Open what ``path`` holds and return the model: EnsembleModel, BlocksModel, RunModel or Volume.
 
     Raises:
         UserError: one sentence: not there, nothing to show, no engine.
     """
     answer = ask(session, "info", {"path": path})
     if answer["kind"] == "ensemble":
-        return _open_ensemble(session, answer)
+        return open_ensemble(session, answer)
     if answer["kind"] == "blocks":
         return show_blocks(session, answer)
     if answer["kind"] == "map":
         return _open_map(session, answer)
+    if answer["kind"] == "run":
+        return show_run(session, answer)
+    kind = answer["kind"] if answer["kind"] == "particles" else f"a {answer['kind']}"
+    verb = "are" if kind == "particles" else "is"
     raise UserError(
-        f"{path} is a {answer['kind']}; 'hetero open' shows a folder of maps, a folder of blocks or one map."
+        f"{path} {verb} {kind}; 'hetero open' shows a folder of maps, a folder of blocks, a run or one map."
     )
 
 
-def _open_ensemble(session, answer):
+def open_ensemble(session, answer):
+    """The EnsembleModel of the answer of ``info``, added to the session."""
     for note in answer.get("notes", []):
         session.logger.warning(note)
     rows = _with_levels(session, answer["maps"])
@@ -68,6 +74,6 @@ def register_command(name, logger):
     """Register `hetero open`."""
     description = CmdDesc(
         required=[("path", PathArg)],
-        synopsis="open a folder of maps as a series, each at its own level; or a folder of blocks; or a map",
+        synopsis="open a folder of maps as a series, each at its own level; or a folder of blocks; or a run; or a map",
     )
     register(name, description, hetero_open, logger=logger)

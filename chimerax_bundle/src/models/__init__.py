@@ -2,5 +2,6 @@
 
 from .blocks import BlocksModel, BlockSurface
 from .ensemble import EnsembleModel
+from .run import RunModel
 
-SAVED_CLASSES = {cls.__name__: cls for cls in (BlocksModel, BlockSurface, EnsembleModel)}
+SAVED_CLASSES = {cls.__name__: cls for cls in (BlocksModel, BlockSurface, EnsembleModel, RunModel)}

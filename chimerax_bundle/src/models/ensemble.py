@@ -15,9 +15,11 @@ class EnsembleModel(MapSeries):
 
     Attributes:
         folder: path of the folder.
+        own_colors: map -> r, g, b, a in [0, 1], for maps that have one of their own; the others share one.
     """
 
     def __init__(self, name, maps, session, folder=""):
+        self.own_colors = {}
         self._kept = {}  # map -> level, for maps whose surface was thrown away
         super().__init__(name, maps, session)
         self.folder = folder
@@ -25,29 +27,33 @@ class EnsembleModel(MapSeries):
     @property
     def levels(self):
         """The level of each open map, None where ChimeraX has yet to choose its first one."""
-        return [self._level(volume) for volume in self.maps if volume is not None]
+        return [self.level_of(volume) for volume in self.maps if volume is not None]
 
-    def _level(self, volume):
+    def level_of(self, volume):
+        """The level at which a map of ours stands, None where ChimeraX has yet to choose its first one."""
         return volume.surfaces[0].level if volume.surfaces else self._kept.get(volume)
 
     def unshow_time(self, time, cache_rendering=True):
         """Hide a map; its level is remembered when its surface goes."""
         volume = self.maps[time]
         if volume is not None:
-            self._kept[volume] = self._level(volume)
+            self._kept[volume] = self.level_of(volume)
         super().unshow_time(time, cache_rendering)
 
     def copy_display_parameters(self, t1, t2, normalize_thresholds=False):
         """Give map ``t2`` the looks of ``t1``, but not its level, nor one that `normalize` makes from it."""
         volume = self.maps[t2]
-        level = None if volume is None else self._level(volume)
+        level = None if volume is None else self.level_of(volume)
         super().copy_display_parameters(t1, t2, normalize_thresholds=False)
         if level is not None:
             volume.set_parameters(surface_levels=[level])
+        if volume in self.own_colors:
+            volume.set_parameters(surface_colors=[self.own_colors[volume]] * len(volume.surfaces))
 
     def volume_closed(self, v):
         """Forget a map that was closed."""
         self._kept.pop(v, None)
+        self.own_colors.pop(v, None)
         super().volume_closed(v)
 
     def added_to_session(self, session):
@@ -59,7 +65,8 @@ class EnsembleModel(MapSeries):
     def take_snapshot(self, session, flags):
         """Session state: that of a map series, the folder, the levels. The maps save themselves."""
         series = MapSeries.take_snapshot(self, session, flags)
-        return {"series": series, "folder": self.folder, "levels": self.levels, "version": 1}
+        colors = [self.own_colors.get(volume) for volume in self.maps if volume is not None]
+        return {"series": series, "folder": self.folder, "levels": self.levels, "colors": colors, "version": 1}
 
     @staticmethod
     def restore_snapshot(session, data):
@@ -70,10 +77,12 @@ class EnsembleModel(MapSeries):
 
         def take_maps(*_):
             children = {model.id: model for model in ensemble.child_models()}
-            known = zip(series["map ids"], data["levels"], strict=True)
-            found = [(children[i], level) for i, level in known if i in children]
-            ensemble.set_maps([volume for volume, _ in found])
-            ensemble._kept = dict(found)
+            colors = data.get("colors") or [None] * len(data["levels"])
+            known = zip(series["map ids"], data["levels"], colors, strict=True)
+            found = [(children[i], level, color) for i, level, color in known if i in children]
+            ensemble.set_maps([volume for volume, _, _ in found])
+            ensemble._kept = {volume: level for volume, level, _ in found}
+            ensemble.own_colors = {volume: tuple(color) for volume, _, color in found if color is not None}
             return DEREGISTER
 
         session.triggers.add_handler(RESTORED_MODEL_TABLE, take_maps)

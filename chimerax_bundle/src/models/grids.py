@@ -38,6 +38,13 @@ def volume_from_grid(session, grid, level=None):
     return volume
 
 
+def read_into_memory(path, name):
+    """Grid data of a map file that may go away: the values are in memory, and in session files."""
+    grid = open_grid(path)
+    # the file is the engine's and gone in a moment; a grid without a path is saved with its values
+    return ArrayGridData(grid.full_matrix().copy(), origin=grid.origin, step=grid.step, name=name)
+
+
 def map_file(volume):
     """Path of the MRC file that holds ``volume`` as it stands, or None where there is no such file."""
     grid = volume.data

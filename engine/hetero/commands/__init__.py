@@ -39,17 +39,25 @@ VERBS = {
 }
 
 
+REQUESTS = {
+    "peek": "the map of one latent, at its level, from a run that is kept open",
+    "latents": "the particles' places in a run's latent space, as arrays",
+    "machine": "what the engine runs on",
+}
+"""What the worker answers besides the verbs: for viewers, who show and keep nothing."""
+
+
 POSITIONAL = {"positional": True}
 """Metadata of a settings field that stands on the command line without a flag."""
 
 
 def load(verb: str) -> ModuleType:
-    """The module of a verb.
+    """The module of a verb, or of a viewer's request.
 
     Raises:
         HeteroError: there is no such verb.
     """
-    if verb not in VERBS:
+    if verb not in VERBS and verb not in REQUESTS:
         raise HeteroError(f"There is no verb '{verb}'; the verbs are {', '.join(VERBS)}.")
     return import_module(f"hetero.commands.{verb.replace('-', '_')}")
 

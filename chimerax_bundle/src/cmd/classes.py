@@ -1,0 +1,130 @@
+"""`hetero classes`: maps that have the same blocks, in one colour."""
+
+import csv
+import os
+
+from chimerax.core.commands import Bounded, CmdDesc, FloatArg, IntArg, register
+from chimerax.core.errors import UserError
+from chimerax.core.undo import UndoAction
+
+from ..models.ensemble import EnsembleModel
+from ..models.staging import scratch
+from ..report import log_picture, log_table
+from ..worker import ask
+from .arguments import OpenMapsArg, PathArg
+from .occupancy import last_table
+
+# the engine's palette (hetero.maps.blocks), in which its heat map draws the classes
+PALETTE = (
+    "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#ee7733",
+    "#332288", "#dd99cc", "#44aa99", "#7a5230", "#a0d568", "#9970ff",
+)  # fmt: skip
+
+
+def hetero_classes(session, table=None, number=None, height=None, color=None, save=None):
+    """Sort maps into classes by their occupancies and colour them; returns ``{map name: class}``.
+
+    Coloured are ``color`` (maps, known by their names), or those that `hetero occupancy` measured last; one undo step.
+
+    Raises:
+        UserError: no table, both a number and a height, or no map of that name.
+    """
+    if number is not None and height is not None:
+        raise UserError("Both a number of classes and a height were given; give one of the two.")
+    settings = {"table": last_table(session, table), "out": save or os.path.join(scratch(session), "classes.csv")}
+    settings |= {name: value for name, value in (("number", number), ("height", height)) if value is not None}
+    named = _maps(session, table, color)
+    answer = ask(session, "classes", settings)
+    labels = _read(answer["out"])
+    if color is not None and not set(named) & set(labels):
+        raise UserError(f"None of the {len(named)} maps is named in {settings['table']}, so none is coloured.")
+    colored = [(volume, labels[name]) for name, volume in named.items() if name in labels and not volume.deleted]
+    session.logger.info(f"{answer['n']} maps in {len(answer['classes'])} classes: {answer['out']}")
+    log_table(
+        session, ["class", "colour", "maps", "like", "blocks at 0.5 or more"], [_cells(r) for r in answer["classes"]]
+    )
+    if answer["left_out"]:
+        session.logger.warning(f"without any number, so of no class: {', '.join(answer['left_out'][:8])}")
+    log_picture(session, os.path.splitext(answer["out"])[0] + ".png")
+    if colored:
+        session.undo.register(ColorMaps([(volume, _rgba(label)) for volume, label in colored]))
+    return labels
+
+
+class ColorMaps(UndoAction):
+    """Maps in colours of their own, done when it is made; a series keeps them when it plays."""
+
+    def __init__(self, colored):
+        super().__init__("hetero classes")
+        self._after = colored
+        self._before = [(volume, _color(volume), _own(volume)) for volume, _ in colored]
+        self.redo()
+
+    def redo(self):
+        """Colour."""
+        for volume, rgba in self._after:
+            _paint(volume, rgba, rgba)
+
+    def undo(self):
+        """The colours before."""
+        for volume, rgba, own in self._before:
+            _paint(volume, rgba, own)
+
+
+def _color(volume):
+    return tuple(volume.surfaces[0].rgba) if volume.surfaces else tuple(volume.default_rgba)
+
+
+def _own(volume):
+    series = getattr(volume, "series", None)
+    return series.own_colors.get(volume) if isinstance(series, EnsembleModel) else None
+
+
+def _paint(volume, rgba, own):
+    if volume.deleted:
+        return
+    series = getattr(volume, "series", None)
+    if isinstance(series, EnsembleModel):
+        series.own_colors.pop(volume, None)
+        if own is not None:
+            series.own_colors[volume] = own
+    volume.set_parameters(surface_colors=[rgba] * len(volume.surfaces), default_rgba=rgba)
+
+
+def _maps(session, table, color):
+    """Name -> map, for the maps that are coloured."""
+    if color is not None:
+        return {volume.name: volume for volume in color}
+    kept = getattr(session, "_hetero_occupancy", None)
+    return kept[1] if kept is not None and table in (None, kept[0]) else {}
+
+
+def _read(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["name"]: int(row["class"]) for row in csv.DictReader(file)}
+
+
+def _rgba(label):
+    r, g, b = bytes.fromhex(PALETTE[(label - 1) % len(PALETTE)][1:])
+    return (r / 255, g / 255, b / 255, 1.0)
+
+
+def _cells(row):
+    swatch = ("swatch", PALETTE[(row["class"] - 1) % len(PALETTE)])
+    full = [block for block, share in row["occupancy"].items() if share >= 0.5]
+    return [str(row["class"]), swatch, str(row["volumes"]), row["representative"], ", ".join(full) or "none"]
+
+
+def register_command(name, logger):
+    """Register `hetero classes`."""
+    description = CmdDesc(
+        optional=[("table", PathArg)],
+        keyword=[
+            ("number", Bounded(IntArg, min=1)),
+            ("height", Bounded(FloatArg, min=0)),
+            ("color", OpenMapsArg),
+            ("save", PathArg),
+        ],
+        synopsis="sort maps into classes by their blocks, and colour them",
+    )
+    register(name, description, hetero_classes, logger=logger)

@@ -1,0 +1,1 @@
+"""Panels (Qt): each of their actions writes and runs a command."""

@@ -1,0 +1,233 @@
+"""The latent panel: the particles of a run as a plane; click for a map, lasso for particles."""
+
+import numpy as np
+from chimerax.core.commands import run as run_command
+from chimerax.core.errors import UserError
+from chimerax.core.tools import ToolInstance
+from Qt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ..cmd import latent as command
+from ..models.places import places_of
+from .canvas import Canvas
+from .latest import LatestWins
+
+_DENSITY = "density"
+
+
+class LatentTool(ToolInstance):
+    """The panel of one run. It holds no science: places come from the engine, maps by typed commands.
+
+    Attributes:
+        run: the RunModel.
+        volume: the map that clicks change, None until the first click.
+        canvas: the plane.
+    """
+
+    SESSION_ENDURING = False
+    SESSION_SAVE = True
+    help = "help:user/commands/hetero.html#latent"
+
+    def __init__(self, session, name, run=None, columns=None, color=None, volume=None):
+        super().__init__(session, name)
+        from chimerax.ui import MainToolWindow
+
+        self.run, self.volume = run, volume
+        self.display_name = f"Latents of {run.name}"
+        self._decode = LatestWins(self._decode_at)
+        self.tool_window = MainToolWindow(self)
+        self.canvas = Canvas()
+        self.canvas.clicked = lambda x, y: self._decode((x, y, True))
+        self.canvas.dragged = lambda x, y: self._decode((x, y, False))
+        self.canvas.lassoed = self._lassoed
+        self._build(self.tool_window.ui_area)
+        run.watchers.append(self.show)
+        self._closed = session.triggers.add_handler("remove models", self._models_closed)
+        self.show_columns(columns, color)
+        self.tool_window.manage("side")
+
+    @property
+    def columns(self):
+        """Names of the two columns that are shown."""
+        return [self._across.currentText(), self._up.currentText()]
+
+    @property
+    def color(self):
+        """What the points are coloured by."""
+        return self._color.currentText()
+
+    def _build(self, area):
+        self._across, self._up, self._color = QComboBox(), QComboBox(), QComboBox()
+        self._lasso = QPushButton("Lasso")
+        self._lasso.setCheckable(True)
+        self._lasso.toggled.connect(lambda on: setattr(self.canvas, "lasso", on))
+        self._said = QLabel("click: the map there; drag: it follows; Shift and drag: select")
+        self._said.setWordWrap(True)
+        layout = QVBoxLayout(area)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addLayout(_row(self._across, "and", self._up, "coloured by", self._color, self._lasso))
+        layout.addWidget(self.canvas, 1)
+        layout.addWidget(self._said)
+        self._actions = QWidget()
+        actions = QHBoxLayout(self._actions)
+        actions.setContentsMargins(0, 0, 0, 0)
+        for text, action in (("Mean map", self._mean), ("Save particles ...", self._save), ("None", self._none)):
+            button = QPushButton(text)
+            button.clicked.connect(action)
+            actions.addWidget(button)
+        layout.addWidget(self._actions)
+
+    def show_columns(self, columns=None, color=None):
+        """Show two columns by name (the first two without them), coloured by a third or by density.
+
+        Raises:
+            UserError: no such column, or the engine's sentence.
+        """
+        places = places_of(self.session, self.run)
+        first = columns or (places.names[0], places.names[1 if len(places.names) > 1 else 0])
+        names = [places.name_of(name) for name in first]
+        shown = _DENSITY if color in (None, _DENSITY) else places.name_of(color)
+        for box, options, text in (
+            (self._across, places.names, names[0]),
+            (self._up, places.names, names[1]),
+            (self._color, [_DENSITY, *places.names], shown),
+        ):
+            box.blockSignals(True)
+            box.clear()
+            box.addItems(options)
+            box.setCurrentText(text)
+            box.blockSignals(False)
+        for box in (self._across, self._up, self._color):
+            if not getattr(box, "_hetero_joined", False):
+                box.currentTextChanged.connect(self._chosen_in_box)
+                box._hetero_joined = True
+        self.show()
+
+    def show(self):
+        """Draw what is chosen: columns, colours, selected particles, decoded points."""
+        places = places_of(self.session, self.run)
+        (across, up), color = self.columns, self.color
+        x, y = places.column(across), places.column(up)
+        values = None if color == _DENSITY else places.column(color)
+        chosen = np.isin(places.particle, self.run.chosen) if len(self.run.chosen) else None
+        self.canvas.titles = (places.title(across), places.title(up))
+        self.canvas.marks = [
+            (*where, point.beyond)
+            for volume, point in self.run.points.items()
+            if not volume.deleted and (where := self._where(places, point, across, up)) is not None
+        ]
+        self._actions.setVisible(chosen is not None)
+        self.canvas.show_points(x, y, values, chosen)
+        if chosen is not None:
+            self._say(f"{len(self.run.chosen):,} of {len(x):,} particles selected")
+
+    def _where(self, places, point, across, up):
+        """x, y of a decoded point: its own where the columns are its coordinates, else its nearest particle's."""
+        own = [point.coordinate(name) for name in (across, up)]
+        if None not in own:
+            return own
+        row = np.flatnonzero(places.particle == point.nearest)
+        return [float(places.column(name)[row[0]]) for name in (across, up)] if len(row) else None
+
+    def _chosen_in_box(self, _text):
+        self._run(f'hetero latent {self.run.atomspec} axes "{",".join(self.columns)}" color "{self.color}"')
+
+    def _decode_at(self, item):
+        x, y, said = item
+        target = "" if self.volume is None or self.volume.deleted else f" to {self.volume.atomspec}"
+        volume = self._run(f"hetero decode {self.run.atomspec} {self._point(x, y)}{target}", said)
+        if volume is None or self.run.deleted:
+            return
+        self.volume = volume
+        point = self.run.point_of(volume)
+        beyond = "; an extrapolation, far from any particle" if point.beyond else ""
+        self._say(f"{volume.name}: nearest particle {point.nearest}{beyond}")
+
+    def _point(self, x, y):
+        """The words for a place: its coordinates, or its nearest particle where the axes are not the model's."""
+        across, up = self.columns
+        kinds = {name.rstrip("0123456789").lower() for name in (across, up)}
+        if across != up and kinds in ({"pc"}, {"z"}):
+            left, right, bottom, top = self.canvas.extent
+            return f"at {across}={_number(x, right - left)},{up}={_number(y, top - bottom)}"
+        places = places_of(self.session, self.run)
+        left, right, bottom, top = self.canvas.extent
+        away = ((places.column(across) - x) / (right - left)) ** 2 + ((places.column(up) - y) / (top - bottom)) ** 2
+        return f"particle {places.particle[np.nanargmin(away)]}"
+
+    def _lassoed(self, corners):
+        outline = ",".join(f"{number:.4g}" for number in np.ravel(corners))
+        self._run(f'hetero select {self.run.atomspec} inside "{",".join(self.columns)}" outline {outline}')
+
+    def _mean(self):
+        self._run(f"hetero decode {self.run.atomspec} selected")
+
+    def _save(self):
+        path, _ = QFileDialog.getSaveFileName(
+            self.tool_window.ui_area,
+            "Save the selected particles' numbers",
+            "",
+            "Particle numbers (*.txt *.csv *.npy *.pkl)",
+        )
+        if path:
+            self._run(f'hetero select {self.run.atomspec} save "{path}"')
+
+    def _none(self):
+        self._run(f"hetero select {self.run.atomspec} none")
+
+    def _run(self, words, said=True):
+        """Run a command; its sentence, where it ends with one, is shown here too."""
+        session = self.session
+        try:
+            if said:
+                return run_command(session, words)
+            with session.undo.block():  # one undo step for a whole drag, not one for each of its maps
+                return run_command(session, words, log=False)
+        except UserError as error:
+            self._say(str(error))
+            session.logger.warning(str(error))
+            return None
+
+    def _say(self, text):
+        self._said.setText(text)
+
+    def _models_closed(self, _name, models):
+        if self.run in models:
+            self.delete()
+
+    def delete(self):
+        """Close the panel."""
+        self._closed.remove()
+        if self.show in self.run.watchers:
+            self.run.watchers.remove(self.show)
+        super().delete()
+
+    def take_snapshot(self, session, flags):
+        """Session state: which run, what is shown, and which map clicks change."""
+        volume = None if self.volume is None or self.volume.deleted else self.volume
+        shown = {"columns": self.columns, "color": self.color}
+        return {"run": self.run, **shown, "volume": volume, "version": 1}
+
+    @classmethod
+    def restore_snapshot(cls, session, data):
+        """The panel of a session file; none without a window, or where the run is gone or cannot be asked."""
+        if not command.has_window(session) or data["run"] is None:
+            return None
+        try:
+            return cls(session, "Hetero Latent", data["run"], data["columns"], data["color"], data["volume"])
+        except UserError as error:
+            session.logger.warning(f"The latent panel stays closed: {error}")
+            return None
+
+
+def _number(value, span):
+    """A number as text, as fine as a ten-thousandth of ``span``."""
+    step = span / 10_000
+    return f"{round(value / step) * step:.5g}"
+
+
+def _row(*things):
+    row = QHBoxLayout()
+    for thing in things:
+        row.addWidget(QLabel(thing) if isinstance(thing, str) else thing)
+    row.addStretch(1)
+    return row

@@ -1,0 +1,22 @@
+"""What the run of make_run.py is, by definition; numpy alone, so that both Pythons can say it."""
+
+import numpy as np
+
+BOX, APIX, N = 32, 2.0, 300
+
+
+def blob(x, y, width=14.0):
+    """``(z, y, x)`` a Gaussian ``x`` and ``y`` voxels from the middle."""
+    k, j, i = (np.mgrid[:BOX, :BOX, :BOX].T - BOX // 2).T
+    return np.exp(-((i - x) ** 2 + (j - y) ** 2 + k**2) / width).astype(np.float32)
+
+
+def latents():
+    """``(300, 2)``: particles 0, 1, 4, 5, ... about z1 = -0.5, the others about 0.5; z2 about 0."""
+    z = np.stack([np.where(with_it(), 0.5, -0.5), np.zeros(N)], axis=1)
+    return (z + np.array([0.08, 0.2]) * np.random.default_rng(0).standard_normal((N, 2))).astype(np.float32)
+
+
+def with_it():
+    """``(300,)`` which particles have the blob on the right; both kinds are among the odd and among the even ones."""
+    return np.arange(N) // 2 % 2 == 1

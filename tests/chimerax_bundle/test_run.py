@@ -1,0 +1,143 @@
+"""`hetero open` on a run and `hetero decode`, as a user sees them."""
+
+import shutil
+
+import numpy as np
+import pytest
+from make_run_truth import blob, latents
+from scenes import picture, write_ensemble
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def expected(z):
+    """The map of a latent by the definition of the run (make_run.py)."""
+    return blob(-3, 0) + (0.5 + z[0]) * blob(7, 0) + (0.5 + z[1]) * blob(-3, 8)
+
+
+def test_open_says_what_a_run_is(run, log, trained):
+    model = run(f'hetero open "{trained}"')
+    assert type(model).__name__ == "RunModel" and model.name == "run" and model.zdim == 2
+    assert "run #1: a run of linear: 300 particles, latents of 2, maps of 32³ voxels" in log.getvalue()
+
+
+def test_a_point_is_decoded_at_its_level(session, run, log, trained):
+    volume = run(f'hetero decode "{trained}" z 0.5,-0.25')
+    np.testing.assert_allclose(volume.full_matrix(), expected([0.5, -0.25]), atol=1e-5)
+    assert volume.data.step == (2.0, 2.0, 2.0) and len(volume.surfaces[0].vertices) > 100
+    assert 0.05 < volume.surfaces[0].level < 0.8
+    assert f"{volume}: run #1, z 0.5, -0.25; nearest particle" in log.getvalue()
+    (again,) = run("hetero level #2")
+    assert volume.surfaces[0].level == pytest.approx(again, rel=1e-4)
+
+
+def test_particles_centers_and_places(session, run, trained):
+    run(f'hetero open "{trained}"')
+    z = latents()
+    volume = run("hetero decode #1 particle 17")
+    np.testing.assert_allclose(volume.full_matrix(), expected(z[17]), atol=1e-5)
+    model = session.models.list()[0]
+    assert model.point_of(volume).nearest == 17 and volume.name == "run particle 17"
+    centers = [run(f"hetero decode #1 center {k} clusters 2") for k in (0, 1)]
+    assert sorted(np.sign(model.point_of(v).z[0]) for v in centers) == [-1, 1]
+    point = model.point_of(run("hetero decode #1 at z1=0.4"))
+    np.testing.assert_allclose(point.z, [0.4, z[:, 1].mean()], atol=1e-5)
+
+
+def test_far_from_the_particles_is_an_extrapolation(run, log, trained):
+    run(f'hetero decode "{trained}" particle 3')
+    assert "extrapolation" not in log.getvalue()
+    run("hetero decode #1 z 9,9")
+    assert "far from any particle, so it is an extrapolation" in log.getvalue()
+
+
+def test_to_replaces_the_values_in_place_and_undo_brings_them_back(session, run, trained):
+    run(f'hetero open "{trained}"')
+    volume = run("hetero decode #1 z -0.5,0")
+    run("volume #2 level 0.4 color #3377cc")
+    surface, before = volume.surfaces[0], len(volume.surfaces[0].vertices)
+    assert run("hetero decode #1 z 0.5,0 to #2") is volume and volume.surfaces == [surface]
+    np.testing.assert_allclose(volume.full_matrix(), expected([0.5, 0]), atol=1e-5)
+    assert surface.level == 0.4 and tuple(surface.color[:3]) == (0x33, 0x77, 0xCC)
+    right = len(surface.vertices)
+    assert right > 1.4 * before and surface.vertices[:, 0].max() > 2.0 * (16 + 7)
+    run("undo")
+    np.testing.assert_allclose(volume.full_matrix(), expected([-0.5, 0]), atol=1e-5)
+    assert len(surface.vertices) == before and volume.name == "run z -0.5,0"
+    run("redo")
+    assert len(surface.vertices) == right and session.models.list()[0].point_of(volume).z == (0.5, 0.0)
+
+
+def test_a_picture_of_two_states(session, run, trained, tmp_path):
+    run(f'hetero decode "{trained}" z -0.5,0')
+    run("volume #2 level 0.4; view; lighting soft")
+    without = picture(session, run, tmp_path / "without.png")
+    run("hetero decode #1 z 0.5,0 to #2")
+    with_it = picture(session, run, tmp_path / "with.png")
+    lit = [(image.sum(axis=-1) > 60).any(axis=0).nonzero()[0] for image in (without, with_it)]
+    assert lit[1].max() > lit[0].max() + 10 and abs(int(lit[1].min()) - int(lit[0].min())) < 8
+
+
+def test_a_box_of_ones_own(run, trained):
+    volume = run(f'hetero decode "{trained}" particle 0 box 16')
+    assert tuple(volume.data.size) == (16, 16, 16) and volume.data.step[0] == 4.0
+    run("hetero decode #1 particle 1 to #2")
+    assert tuple(volume.data.size) == (16, 16, 16)
+
+
+def test_sessions_keep_run_map_and_point(session, run, trained, tmp_path):
+    run(f'hetero open "{trained}"')
+    run("hetero decode #1 z 0.5,0.1")
+    run("volume #2 level 0.33")
+    run(f'save "{tmp_path}/a.cxs"')
+    session.update_loop.draw_new_frame()
+    session.reset()
+    run(f'open "{tmp_path}/a.cxs"')
+    model, volume = [m for m in session.models.list() if len(m.id) == 1]
+    assert (model.folder, model.zdim) == (str(trained), 2) and volume.surfaces[0].level == pytest.approx(0.33)
+    np.testing.assert_allclose(volume.full_matrix(), expected([0.5, 0.1]), atol=1e-5)
+    assert model.point_of(volume).z == pytest.approx((0.5, 0.1))
+    run("hetero decode #1 z -0.5,0 to #2")
+    np.testing.assert_allclose(volume.full_matrix(), expected([-0.5, 0]), atol=1e-5)
+
+
+def test_a_real_cryodrgn_run_opens_and_decodes(run, log, shared, tmp_path):
+    source = shared / "data/trained/cryodrgn_tests"
+    if not source.is_dir():
+        pytest.skip(f"{source} is not there")
+    folder = tmp_path / "hand"
+    folder.mkdir()
+    for ours, theirs in (
+        ("config.yaml", "het_config.yaml"),
+        ("weights.pkl", "het_weights.pkl"),
+        ("z.pkl", "het_z.pkl"),
+    ):
+        shutil.copyfile(source / theirs, folder / ours)
+    model = run(f'hetero open "{folder}"')
+    volume = run("hetero decode #1 particle 0")
+    assert "a run of cryodrgn" in log.getvalue() and model.point_of(volume).nearest == 0
+    # trained for a moment only: the surface is small, the map is not nothing
+    assert volume.full_matrix().std() > 0 and len(volume.surfaces[0].vertices) > 0
+
+
+def test_sentences(session, run, sentence, trained, tmp_path):
+    assert "nowhere is not there" in sentence("hetero decode /nowhere particle 1")
+    ensemble = write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])
+    assert "is no run (a trained model); it is of the kind 'ensemble'" in sentence(f'hetero decode "{ensemble}" z 1')
+    run(f'hetero open "{trained}"')
+    run("hetero decode #1 particle 0")
+    run(f'hetero open "{ensemble}"')
+    for command, part in (
+        ("hetero decode #1", "One of z, at, particle, center and selected was expected"),
+        ("hetero decode #1 z 1,2 particle 3", "One of z, at, particle, center and selected was expected"),
+        ("hetero decode #1 z 1", "A latent of 1 numbers was given"),
+        ("hetero decode #1 at PC3=1", "PC3 = 1 is no place in"),
+        ("hetero decode #1 particle 300", "has no particle 300; it has 300, numbered 0 to 299"),
+        ("hetero decode #1 selected", "No particles of run #1 are selected"),
+        ("hetero decode #1 particle 1 to #3.1", "belongs to the file"),
+        ("hetero decode #1 particle 1 to #2 box 16", "leave out 'box' or 'to'"),
+        ("hetero decode #2 z 1,2", "names no run"),
+        ("hetero decode #1 particle 1 box 7", "A box of 7 voxels was asked for"),
+    ):
+        assert part in sentence(command), command
+    assert len([m for m in session.models.list() if len(m.id) == 1]) == 3
