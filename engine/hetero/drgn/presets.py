@@ -11,6 +11,8 @@ class Preset:
         epochs: passes over the particles.
         batch: particles a step.
         rate: Adam's.
+        decay: share of the steps, at the end, in which the rate falls to nothing, linearly: the last weights are then
+            not where the last few noisy images pulled them.
         encoder_width, encoder_layers, width, layers: units and residual layers of encoder and decoder.
         encoding: of the decoder's coordinates (:mod:`hetero.drgn.encoding`), with box / 2 waves along each axis.
         feature_sd: of the gaussian encoding.
@@ -39,6 +41,7 @@ class Preset:
     matched: bool = False
     held_out: float = 0.0
     patience: int = 0
+    decay: float = 0.0
 
 
 PRESETS = {
