@@ -165,7 +165,7 @@ def test_copies_look_at_a_symmetric_body_and_see_the_same(tmp_path):
     np.testing.assert_array_equal(copies.transfer(np.array([4]), 9), images.transfer(np.array([1]), 9))
 
 
-def test_symmetry_finds_the_one_subunit_that_has_a_ligand(tmp_path):
+def test_symmetry_finds_the_one_subunit_that_has_a_ligand(tmp_path, capsys):
     """Poses say nothing of where on the ring the ligand is; of a particle's three copies one has it in front."""
     rng, n = np.random.default_rng(5), 300
     group = symmetry_rotations("C3")
@@ -179,6 +179,8 @@ def test_symmetry_finds_the_one_subunit_that_has_a_ligand(tmp_path):
     run = open_run(out)
     assert len(run) == 3 * n
     np.testing.assert_array_equal(run.particle_index, np.repeat(np.arange(n), 3))
+    assert main(["export", str(out), "--out", str(tmp_path / "list"), "--format", "indices"]) == BAD_INPUT
+    assert "has several latents for each particle" in capsys.readouterr().err
     # Copy j turns the map by group[j]: the ligand is at group[j]^-1 group[where] of it.
     place = (where[:, None] - np.arange(3)) % 3
     centres = np.stack([run.latents[place.ravel() == k].mean(axis=0) for k in range(3)])
