@@ -1,6 +1,5 @@
 """What the training loop asks of cryoDRGN: batches, stages, checkpoints, and the latents of all particles."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +68,11 @@ class DrgnTask:
         self.noise = model.zdim
         self.in_last_stage = False
         self.model = self._build().to(team.device)
+        self.optimisers = self._optimisers()
         n = len(images) // images.copies
         order = np.random.default_rng([model.seed, 1]).permutation(n)
         away = 0 if model.table else round(model.preset.held_out * n)
         self.held_out, self.items = self._copies(order[:away]), self._copies(order[away:])
-        self.optimisers = self._optimisers()
         self.particles = images.particles.subset(slice(None, None, images.copies))
         self._rotations = images.particles.require_poses().rotations.astype(np.float32)
 
@@ -113,20 +112,11 @@ class DrgnTask:
         tables = {id(p) for p in (*latents, *poses)}
         others = [p for p in model.parameters() if id(p) not in tables]
         optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=wanted.preset.rate, fused=True)]
-        optimisers[0].register_step_pre_hook(self._set_rate)
         if latents:
             optimisers.append(torch.optim.SparseAdam(latents, lr=_TABLE_RATE))
         if poses:
             optimisers.append(torch.optim.SparseAdam(poses, lr=wanted.poses.rate, betas=_POSE_BETAS))
         return optimisers
-
-    def _set_rate(self, optimiser: torch.optim.Optimizer, *_) -> None:
-        """The rate of the step that follows, by how many are done: a training that goes on has the same."""
-        preset, state = self.settings.preset, next(iter(optimiser.state.values()), {})
-        if preset.decay:
-            steps = self.settings.epochs * math.ceil(len(self.items) / preset.batch)
-            left = 1 - float(state.get("step", 0)) / steps
-            optimiser.param_groups[0]["lr"] = preset.rate * min(1.0, max(left, 0.5 / steps) / preset.decay)
 
     def begin_epoch(self, epoch: int) -> str:
         """Radius and beta; names the radius."""
