@@ -226,7 +226,7 @@ def errors(poses, true):
 def test_refined_poses_come_nearer_to_the_truth(turned, tmp_path):
     folder, true, given = turned
     out = tmp_path / "run"
-    more = ["--zdim", "0", "--epochs", "24", "--refine-poses", "--pose-wait", "4"]
+    more = ["--zdim", "0", "--epochs", "24", "--refine-poses", "--pose-wait", "4", "--marching", "off"]
     assert train(folder, out, *more) == DONE
     found = open_particles(folder / "p.mrcs", out / "poses.pkl", folder / "ctf.pkl").poses
     before, after = errors(given, true), errors(found, true)
