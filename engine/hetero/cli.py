@@ -64,11 +64,14 @@ def _run(verb: str, arguments: list[str]) -> int:
     module = load(verb)
     options = _parse(verb, module.Settings, arguments)
     settings = module.Settings(**{f.name: getattr(options, f.name) for f in dataclasses.fields(module.Settings)})
-    if options.quiet or options.json:
+    speaks = _leads()
+    if options.quiet or options.json or not speaks:
         result = module.run(settings, silent)
     else:
         with _ProgressBar() as progress:
             result = module.run(settings, progress)
+    if not speaks:
+        return DONE
     if options.json:
         print(json.dumps(result, allow_nan=False))
     elif not options.quiet:
@@ -77,6 +80,11 @@ def _run(verb: str, arguments: list[str]) -> int:
     for sentence in failed if options.quiet else []:
         print(f"hetero {verb}: {sentence}", file=sys.stderr)
     return BAD_INPUT if failed else DONE
+
+
+def _leads() -> bool:
+    """Whether this process answers: of those that ``torchrun`` starts for one training, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _parse(verb: str, settings: type, arguments: list[str]) -> Any:
@@ -134,6 +142,8 @@ class _ProgressBar:
 def _say_warning(message, category, filename, lineno, file=None, line=None) -> None:
     from hetero.maps import MapWarning
 
+    if not _leads():
+        return
     if issubclass(category, MapWarning):
         print(f"warning: {message}", file=sys.stderr)
     else:

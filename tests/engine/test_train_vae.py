@@ -214,7 +214,9 @@ def weights_of(out):
     return load_checkpoint(out / "checkpoint.pt")[1]["training"]["model"]
 
 
-@pytest.mark.parametrize("more", [[], ["--latents", "table"], ["--preset", "ours", "--held-out", "0.2"]])
+@pytest.mark.parametrize(
+    "more", [[], ["--latents", "table"], ["--preset", "ours", "--held-out", "0.2"], ["--refine-poses"]]
+)
 def test_a_stopped_run_goes_on_bit_for_bit(noisy, tmp_path, more):
     more = [*more, "--minutes", "0"]
     assert main(arguments(noisy, tmp_path / "whole", *more, epochs=4)) == DONE
@@ -229,6 +231,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(noisy, tmp_path, more):
     np.testing.assert_array_equal(one.log_variance, other.log_variance)
     assert {p.name for p in (tmp_path / "parts").iterdir()} == {
         "checkpoint.pt", "config.json", "latents.npz", "log.csv",
+        *(["poses.npz", "poses.pkl"] if "--refine-poses" in more else []),
     }  # fmt: skip
 
 
@@ -261,11 +264,13 @@ def test_two_processes_train_what_one_does(noisy, tmp_path):
     more = ["--precision", "float32"]
     assert main(arguments(noisy, tmp_path / "one", *more)) == DONE
     team = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hetero"]
+    aloud = [word for word in arguments(noisy, tmp_path / "two", *more) if word != "--quiet"]
     done = subprocess.run(
-        [*team, *arguments(noisy, tmp_path / "two", *more)], check=False, capture_output=True, text=True,
+        [*team, *aloud], check=False, capture_output=True, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("written:") == 1  # one answer, not one from each process
     one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=2e-5)

@@ -69,6 +69,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     model = open_run(settings.run, settings.epoch)
     if not len(model):
         raise HeteroError(f"{settings.run} is a homogeneous model: it has no latents and lists no particles.")
+    if model.has_copies and set(settings.format) != {"csv"}:
+        raise HeteroError(
+            f"{settings.run} has several latents for each particle, its copies under symmetry; particle files list "
+            "each once, so --format csv was expected."
+        )
     rows = _rows(settings, model)
     particles = model.particle_index[rows]
     opened = _original(settings, model)

@@ -56,6 +56,11 @@ def particles_near(
         check_range("The bandwidth", bandwidth, 1e-3)
     run = open_run(folder)
     _check_particles(run, particles)
+    if run.has_copies:
+        raise HeteroError(
+            f"{folder} has several latents for each particle, its copies under symmetry, and {particles.path} has one "
+            "pose for each; a run without --symmetry was expected."
+        )
     point = latent_of(volume, run) if volume is not None else np.asarray(z, dtype=np.float32)
     if point.shape != (run.zdim,) or not run.zdim or not np.isfinite(point).all():
         raise HeteroError(f"A latent of {point.size} numbers was given; {folder} has latents of {run.zdim}.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 import hetero
 from hetero.commands import POSITIONAL, check_range
 from hetero.commands.training_folder import check_training_folder
@@ -14,10 +16,14 @@ from hetero.drgn.presets import PRESETS, Preset
 from hetero.errors import HeteroError
 from hetero.latent import CONFIG, LATENTS, RunConfig, write_config
 from hetero.particles import Particles, ParticleWarning, open_particles
+from hetero.particles.symmetry import symmetry_rotations
 from hetero.progress import Progress, silent
 
 LOG = "log.csv"
-_MADE_BY_TRAINING = (CONFIG, LATENTS, LOG, "checkpoint.pt", "images.c64", "images.json")
+_MADE_BY_TRAINING = (
+    CONFIG, LATENTS, LOG, "checkpoint.pt", "images.c64", "images.json", "poses.pkl", "poses.npz",
+)  # fmt: skip
+_SUMMARIES = {"median": np.median, "largest": np.max}
 _MAY_CHANGE = {"out", "epochs", "device", "threads", "memory", "no_cache", "accumulate", "minutes", "hetero"}
 
 
@@ -42,6 +48,16 @@ class Settings:
         preset: ours (measured to be fast), cryodrgn (its present defaults) or paper (Zhong et al. 2021).
         start: Run of the same particles (hetero train-linear) whose latents to start from.
         latents: From an encoder of images, or a table: parameters of their own for each particle (auto-decoder).
+            Without it an encoder, but a table with --symmetry and no --focus-mask.
+        focus_mask: A map, 0 to 1, soft at its edge, on the particles' own grid. The loss looks at each picture inside
+            the mask as that particle sees it, and so does the encoder: latents follow what happens there. What lies
+            in front of the mask or behind it is seen with it; maps mean something inside the mask alone.
+        symmetry: C1, C2 ..., D2 ..., T, O or I (Cn and Dn turn about z): each particle is copied to every orientation
+            in which a body of this symmetry looks the same, and each copy has a latent of its own: where the subunits
+            differ. latents.npz holds the copies of a particle side by side, under its particle_index.
+        refine_poses: Learn a small turn and shift of each particle too; poses.pkl and poses.npz in the run hold them.
+        pose_rate: Of learning poses: pixels that a step moves a picture (or turns it, at a quarter of the box).
+        pose_wait: Epochs in which poses are kept first; without it a quarter of all.
         batch: Particles a step; this and what follows: without it the preset's.
         rate: Of learning, Adam's.
         width: Units of the decoder's layers.
@@ -74,7 +90,12 @@ class Settings:
     seed: int = 0
     preset: Literal["ours", "cryodrgn", "paper"] = "ours"
     start: Path | None = None
-    latents: Literal["encoder", "table"] = "encoder"
+    latents: Literal["encoder", "table"] | None = None
+    focus_mask: Path | None = None
+    symmetry: str = "C1"
+    refine_poses: bool = False
+    pose_rate: float = 0.1
+    pose_wait: int | None = None
     batch: int | None = None
     rate: float | None = None
     width: int | None = None
@@ -96,37 +117,40 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"out", "n", "box", "apix", "zdim", "epochs", "reason", "seconds", "cpu_seconds", "loss", "held_out", ...}``.
+    """``{"out", "n", "box", "apix", "zdim", "precision", "epochs", "reason", "seconds", "cpu_seconds", "loss",
+    "held_out", "poses"}``; the last is None, or how far they moved.
 
     Memory: ``settings.memory``, the list of particles (0.2 kB each) and, on a CPU, a batch.
 
     Raises:
         HeteroError: bad particles or settings, a start that does not fit, or a folder that holds something else.
     """
+    settings = dataclasses.replace(settings, latents=_kind_of_latents(settings), symmetry=settings.symmetry.upper())
     preset = preset_of(settings)
     _check(settings, preset)
+    group = symmetry_rotations(settings.symmetry)
     particles = _open(settings)
     start = None
     if settings.start is not None:
         from hetero.drgn.start import read_start
 
-        start = read_start(settings.start, particles.rows, settings.zdim)
+        start = read_start(settings.start, np.repeat(particles.rows, len(group)), settings.zdim)
     config = RunConfig("drgn", particles.box, particles.apix, _plain(settings, preset))
     check_training_folder(settings.out, config, _MADE_BY_TRAINING, _MAY_CHANGE)
 
     import torch
 
-    from hetero.drgn.images import CACHE, prepare_images, remove_cache
-    from hetero.drgn.training import DrgnTask, Model
+    from hetero.drgn.images import CACHE, expand, prepare_images, remove_cache
+    from hetero.drgn.training import DrgnTask
     from hetero.training.loop import train
     from hetero.training.plan import Plan
     from hetero.training.team import best_precision, join_team
 
+    model = _model(settings, preset, particles)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with join_team(settings.device) as team:
-        if team.size > 1 and settings.latents == "table":
-            raise HeteroError("Latents in a table are trained by one process; torchrun started several.")
+        _check_team(settings, team.size)
         precision = settings.precision or (best_precision(team.device) if preset.mixed else "float32")
         plan = Plan(
             preset.epochs,
@@ -142,15 +166,58 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         images = _prepare(team, lambda: prepare_images(particles, preset.window, settings.memory, cache, progress))
         if team.leads:
             write_config(settings.out / CONFIG, config)
-        model = Model(
-            settings.zdim, preset.epochs, preset, settings.latents == "table", settings.beta, settings.beta_epochs,
-            settings.seed,
-        )  # fmt: skip
+        if len(group) > 1:
+            images = expand(images, group)
         task = DrgnTask(settings.out, images, model, team, start)
         outcome = train(task, plan, team, settings.out / LOG, progress)
         if team.leads and cache is not None:
             remove_cache(cache)
-    return _answer(settings, particles, precision, outcome)
+    return _answer(settings, particles, precision, outcome) | {"poses": _moves(task)}
+
+
+def _kind_of_latents(settings: Settings) -> str:
+    """An encoder sees the same picture in every copy of a particle, unless a mask shows it other parts of it."""
+    alike = settings.symmetry.upper() != "C1" and settings.focus_mask is None
+    if alike and settings.latents == "encoder":
+        raise HeteroError(
+            f"An encoder cannot tell the copies of a particle under {settings.symmetry} apart, as it sees the same "
+            "picture in each; --latents table or a --focus-mask was expected with --symmetry."
+        )
+    return settings.latents or ("table" if alike else "encoder")
+
+
+def _model(settings: Settings, preset: Preset, particles: Particles):
+    from hetero.drgn.focus import read_focus
+    from hetero.drgn.poses import Refinement
+    from hetero.drgn.training import Model
+
+    focus = poses = None
+    if settings.focus_mask is not None:
+        focus = read_focus(settings.focus_mask, particles.box, particles.apix)
+    if settings.refine_poses:
+        wait = preset.epochs // 4 if settings.pose_wait is None else settings.pose_wait
+        poses = Refinement(settings.pose_rate, wait)
+    return Model(
+        settings.zdim, preset.epochs, preset, settings.latents == "table", settings.beta, settings.beta_epochs,
+        settings.seed, focus, poses,
+    )  # fmt: skip
+
+
+def _check_team(settings: Settings, size: int) -> None:
+    if size > 1 and (settings.latents == "table" or settings.refine_poses):
+        what = "Latents in a table" if settings.latents == "table" else "Poses"
+        raise HeteroError(f"{what} are trained by one process; torchrun started several.")
+
+
+def _moves(task) -> dict[str, float] | None:
+    """How far refined poses have moved: medians and largest, degrees and Å."""
+    from hetero.drgn.poses import refined
+
+    if task.model.poses is None:
+        return None
+    _, degrees, angstrom = refined(task.particles, task.model.poses)
+    ways = {"degrees": degrees, "angstrom": angstrom}
+    return {f"{how}_{what}": float(f(moved)) for what, moved in ways.items() for how, f in _SUMMARIES.items()}
 
 
 def preset_of(settings: Settings) -> Preset:
@@ -176,6 +243,8 @@ def _check(settings: Settings, preset: Preset) -> None:
     check_range("beta_epochs", settings.beta_epochs, 0)
     check_range("accumulate", settings.accumulate, 1)
     check_range("The memory", settings.memory, 0)
+    check_range("pose_rate", settings.pose_rate, 1e-9, 100)
+    check_range("pose_wait", settings.pose_wait or 0, 0)
     if settings.beta is not None:
         check_range("beta", settings.beta, 0)
     if settings.threads is not None:
@@ -203,7 +272,7 @@ def _open(settings: Settings) -> Particles:
 def _plain(settings: Settings, preset: Preset) -> dict[str, Any]:
     values = dataclasses.asdict(settings) | {"hetero": hetero.__version__, "resolved": dataclasses.asdict(preset)}
     values["resolved"].pop("epochs")
-    for name in ("particles", "poses", "ctf", "ind", "datadir", "start"):
+    for name in ("particles", "poses", "ctf", "ind", "datadir", "start", "focus_mask"):
         values[name] = None if values[name] is None else str(Path(values[name]).resolve())
     return json.loads(json.dumps(values, default=str))
 
@@ -244,4 +313,10 @@ def describe(result: dict[str, Any]) -> str:
     if result["loss"] is not None:
         held = f", held out {result['held_out']:.5f}" if result["held_out"] is not None else ""
         lines.append(f"loss {result['loss']:.5f}{held}")
+    if result["poses"] is not None:
+        poses = result["poses"]
+        lines.append(
+            f"poses moved by {poses['median_degrees']:.2f} degrees and {poses['median_angstrom']:.2f} Å (medians; at "
+            f"most {poses['largest_degrees']:.1f} and {poses['largest_angstrom']:.1f}): poses.pkl, poses.npz"
+        )
     return "\n".join([*lines, f"written: {result['out']}; hetero decode {result['out']} makes maps"])

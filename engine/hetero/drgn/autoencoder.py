@@ -5,7 +5,9 @@ from torch import nn
 
 from hetero.drgn.decoder import CoordinateDecoder, in_stored_half
 from hetero.drgn.encoder import ImageEncoder, LatentTable
+from hetero.drgn.focus import Window
 from hetero.drgn.half_disc import HalfDisc
+from hetero.drgn.poses import PoseTable, moved
 from hetero.training.pieces import sum_in_pieces
 
 _POINTS = 2048  # in hand at a time on a CPU: a layer's values stay in its cache
@@ -22,12 +24,17 @@ class Autoencoder(nn.Module):
     say little to it.
 
     A batch holds, for b particles: ``image (b, q, 2)``, ``transfer (b, q)`` on the first q pixels of the disc,
-    ``rotation (b, 3, 3)``, ``particle (b,)``, and ``noise (b, zdim)``, ``start`` and ``start_log_variance (b, zdim)``
-    where there are any.
+    ``rotation (b, 3, 3)``, ``particle (b,)``, and ``noise (b, zdim)``, ``start`` and ``start_log_variance (b, zdim)``,
+    ``mask (b, box, box)`` (:class:`hetero.drgn.focus.Focus`) and ``pose (b,)`` (rows of the table) where there are any.
+
+    With a mask the misfit is that of the pictures inside it, and the encoder sees no more: both are multiplied by the
+    sign of the CTF first, which leaves the noise as it is and brings what the CTF spread over the picture together.
 
     Attributes:
         points: how many pixels the loss sees; changed from stage to stage.
         beta: weight of the KL term.
+        poses: what is added to the poses that were given; None where they are kept.
+        refining: whether those change now.
     """
 
     def __init__(
@@ -36,12 +43,14 @@ class Autoencoder(nn.Module):
         encoder: ImageEncoder | LatentTable | None,
         disc: HalfDisc,
         matched: bool = False,
+        poses: PoseTable | None = None,
     ):
         super().__init__()
-        self.decoder, self.encoder, self.matched = decoder, encoder, matched
+        self.decoder, self.encoder, self.matched, self.poses = decoder, encoder, matched, poses
         places = torch.from_numpy(disc.points).to(decoder.last.weight.dtype) / disc.box
         self.register_buffer("places", places, persistent=False)  # (p, 2) x, y in cycles per pixel
-        self.points, self.beta = len(disc), 1.0
+        self.window = Window(disc)
+        self.points, self.beta, self.refining = len(disc), 1.0, False
 
     def infer(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance ``(b, zdim)`` of the latents' posteriors."""
@@ -50,12 +59,19 @@ class Autoencoder(nn.Module):
             return empty, empty
         if isinstance(self.encoder, LatentTable):
             return self.encoder(batch["particle"])
-        transfer = batch["transfer"]
-        weight = transfer if self.matched else transfer.sign()
-        mean, log_variance = self.encoder(batch["image"] * weight[..., None])
+        mean, log_variance = self.encoder(self._shown(batch))
         if "start" in batch:
             return batch["start"] + mean, batch["start_log_variance"] + log_variance
         return mean, log_variance
+
+    def _shown(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What the encoder sees of the images."""
+        count = self.encoder.pixels
+        image, transfer = batch["image"][:, :count], batch["transfer"][:, :count]
+        if self.poses is not None:
+            image = moved(image, self.places[:count], self.poses(batch["pose"])[1].detach())
+        image = image * (transfer if self.matched else transfer.sign())[..., None]
+        return self.window(image, batch["mask"]) if "mask" in batch else image
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         mean, log_variance = self.infer(batch)
@@ -66,27 +82,47 @@ class Autoencoder(nn.Module):
 
     def misfit(self, z: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean over particles and pixels of ``|CTF V(slice, z) - image|^2``; pixels in one half stand for both."""
-        image, transfer, rotation = batch["image"], batch["transfer"], batch["rotation"]
+        image, transfer, mask = batch["image"], batch["transfer"], batch.get("mask")
+        poses = self._poses(batch)
 
-        def sum_of(piece: tuple[slice, slice], z: torch.Tensor) -> torch.Tensor:
+        def sum_of(piece: tuple[slice, slice], z: torch.Tensor, rotation, *shift) -> torch.Tensor:
             rows, columns = piece
-            with torch.autocast(image.device.type, enabled=False):
-                k = self.places[columns] @ rotation[rows, :2]  # (b, p, 3): the pixel's place in the map's own frame
-            side = torch.where(in_stored_half(k), 1.0, -1.0).to(k.dtype)
-            value = self.decoder(k * side[..., None], z[rows]).to(k.dtype)
-            seen = transfer[rows, columns, None] * value * torch.stack([torch.ones_like(side), side], dim=-1)
-            return ((seen - image[rows, columns]) ** 2).sum()
+            seen = self._slices(rotation[rows], columns, z[rows]) * transfer[rows, columns, None]
+            picture = image[rows, columns]
+            if shift:
+                picture = moved(picture, self.places[columns], shift[0][rows])
+            if mask is None:
+                return ((seen - picture) ** 2).sum()
+            return self.window.power((seen - picture) * transfer[rows, columns, None].sign(), mask[rows])
 
-        pieces = _pieces(len(image), self.points, image.device.type)
-        total = sum_in_pieces(sum_of, pieces, (z,), tuple(self.decoder.parameters()))
+        pieces = _pieces(len(image), self.points, image.device.type, whole=mask is not None)
+        total = sum_in_pieces(sum_of, pieces, (z, *poses), tuple(self.decoder.parameters()))
         return total / (len(image) * self.points)
 
+    def _poses(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Rotations ``(b, 3, 3)``, and pixels ``(b, 2)`` by which to move the images where poses are refined."""
+        if self.poses is None:
+            return (batch["rotation"],)
+        turn, shift = self.poses(batch["pose"])
+        if not self.refining:
+            turn, shift = turn.detach(), shift.detach()
+        with torch.autocast(shift.device.type, enabled=False):  # half a degree is lost in bfloat16
+            return turn @ batch["rotation"], shift
 
-def _pieces(particles: int, points: int, device: str) -> list[tuple[slice, slice]]:
-    """Rectangles of particles and points; on a GPU all at once."""
+    def _slices(self, rotation: torch.Tensor, columns: slice, z: torch.Tensor) -> torch.Tensor:
+        """``(b, p, 2)`` real and imaginary parts of the structures ``z`` at the pixels of turned slices."""
+        with torch.autocast(z.device.type, enabled=False):
+            k = self.places[columns] @ rotation[:, :2]  # (b, p, 3): the pixel's place in the map's own frame
+        side = torch.where(in_stored_half(k), 1.0, -1.0).to(k.dtype)
+        value = self.decoder(k * side[..., None], z).to(k.dtype)
+        return value * torch.stack([torch.ones_like(side), side], dim=-1)
+
+
+def _pieces(particles: int, points: int, device: str, whole: bool) -> list[tuple[slice, slice]]:
+    """Rectangles of particles and points; on a GPU all at once; with ``whole`` all points of a particle together."""
     if device != "cpu":
         return [(slice(0, particles), slice(0, points))]
-    parts = -(-points // _POINTS)
+    parts = 1 if whole else -(-points // _POINTS)
     rows, columns = max(1, _POINTS // points), -(-points // parts)
     return [
         (slice(i, min(i + rows, particles)), slice(j, min(j + columns, points)))

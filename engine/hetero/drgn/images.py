@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import scipy.fft
 from hetero.drgn.half_disc import HalfDisc
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.particles import Particles
+from hetero.particles import Particles, Poses
 from hetero.progress import Progress, silent
 
 CACHE = "images.c64"
@@ -29,12 +29,14 @@ class PreparedImages:
         disc: the pixels that are kept.
         sd: of the images' Hartley transforms, by which values were divided.
         read: ``read(indices, count)`` -> ``(b, count)`` complex64, the first ``count`` pixels of some images.
+        copies: of each particle, side by side (:func:`expand`).
     """
 
     particles: Particles
     disc: HalfDisc
     sd: float
     read: Callable[[np.ndarray, int], np.ndarray]
+    copies: int = 1
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -108,6 +110,27 @@ def _kept_in_file(preparing: "_Preparing", path: Path, row: int, progress: Progr
         return values
 
     return read
+
+
+def expand(images: PreparedImages, group: np.ndarray) -> PreparedImages:
+    """Each particle in every orientation in which a symmetric body looks the same; the images are held once.
+
+    Args:
+        images: of n particles.
+        group: ``(g, 3, 3)`` rotations of the map (:func:`hetero.particles.symmetry.symmetry_rotations`).
+
+    Returns:
+        ``n g`` images, the g copies of a particle side by side: its rotation times each of the group, its CTF, its
+        shift, its row of the particle file.
+    """
+    count = len(group)
+    given = images.particles.require_poses()
+    copies = images.particles.subset(np.repeat(np.arange(len(images)), count))
+    rotations = (given.rotations[:, None] @ group).reshape(-1, 3, 3)
+    copies = replace(copies, poses=Poses(rotations, copies.poses.shifts))
+    return PreparedImages(
+        copies, images.disc, images.sd, lambda indices, n: images.read(np.asarray(indices) // count, n), count
+    )
 
 
 def remove_cache(path: Path) -> None:

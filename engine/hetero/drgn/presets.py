@@ -46,10 +46,11 @@ PRESETS = {
     "paper": Preset(50, 8, 1e-4, 256, 3, 256, 3, "geom_ft", mixed=False),
     # cryoDRGN 4.3's defaults.
     "cryodrgn": Preset(20, 16, 1e-4, 1024, 3, 1024, 3, "gaussian"),
-    # Measured (benchmarks/drgn.py). The held-out loss of a few thousand particles rises again while latents still
-    # improve, as the encoder knows the images it has learned from: so it is reported, and does not stop the training.
+    # Measured (benchmarks/RESULTS.md): latents come in the first stage, detail of the maps with epochs in the last.
+    # The held-out loss of a few thousand particles rises again while latents still improve, as the encoder knows the
+    # images it has learned from: so it is reported, and does not stop the training.
     "ours": Preset(
-        20, 32, 5e-4, 256, 3, 256, 3, "gaussian", stages=((0.6, 0.375), (0.2, 0.65), (0.2, 1.0)), sees=0.5,
+        20, 32, 5e-4, 256, 3, 256, 3, "gaussian", stages=((0.5, 0.375), (0.1, 0.65), (0.4, 1.0)), sees=0.5,
         matched=True, held_out=0.05,
     ),
 }  # fmt: skip

@@ -18,7 +18,8 @@ def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
 
     Args:
         folder: of the run, of any system of ours.
-        rows: ``(n,)`` rows of the particle file that are wanted.
+        rows: ``(n,)`` rows of the particle file that are wanted; the copies of a symmetric run's particles may be
+            named, in its order.
         zdim: numbers in a latent.
 
     Raises:
@@ -26,10 +27,8 @@ def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
     """
     path = Path(folder) / LATENTS
     found = read_latents(path)
-    order = np.argsort(found.particle_index, kind="stable")
-    place = np.searchsorted(found.particle_index, rows, sorter=order)
-    place = order[np.minimum(place, len(order) - 1)] if len(order) else np.zeros(len(rows), dtype=int)
-    missing = found.particle_index[place] != rows if len(order) else np.ones(len(rows), dtype=bool)
+    place = _places(found.particle_index, rows)
+    missing = found.particle_index[place] != rows if len(found.particle_index) else np.ones(len(rows), dtype=bool)
     if missing.any():
         raise HeteroError(
             f"{path} holds no latents of {np.count_nonzero(missing):,} of the {len(rows):,} particles; row "
@@ -54,3 +53,13 @@ def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
     filled[:, : mean.shape[1]] = mean / scale
     log_variance[:, : mean.shape[1]] = np.log(variance / scale**2 + 1e-6) if known else _UNKNOWN
     return Latents(filled.astype(np.float32), rows, log_variance.astype(np.float32))
+
+
+def _places(index: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Where each row stands in a run's index; somewhere else where it does not."""
+    if np.array_equal(index, rows):  # also with copies of each
+        return np.arange(len(rows))
+    if not len(index):
+        return np.zeros(len(rows), dtype=int)
+    order = np.argsort(index, kind="stable")
+    return order[np.minimum(np.searchsorted(index, rows, sorter=order), len(order) - 1)]

@@ -11,7 +11,9 @@ from hetero.drgn.autoencoder import Autoencoder
 from hetero.drgn.decoder import CoordinateDecoder
 from hetero.drgn.encoder import ImageEncoder, LatentTable
 from hetero.drgn.files import CHECKPOINT, load_checkpoint, save_checkpoint
+from hetero.drgn.focus import Focus
 from hetero.drgn.images import PreparedImages
+from hetero.drgn.poses import PoseTable, Refinement, write_refined
 from hetero.drgn.presets import Preset
 from hetero.drgn.shape import DecoderShape
 from hetero.latent import LATENTS, Latents, write_latents
@@ -19,6 +21,7 @@ from hetero.training.plan import stage_of
 from hetero.training.team import Team
 
 _AT_ONCE = 256  # particles whose latents are worked out together
+_POSE_BETAS = (0.7, 0.9)  # a pose is seen once an epoch: averages over a thousand steps would never settle
 _TABLE_RATE = 5e-2  # of latents that are parameters, Adam's: each is seen once an epoch, so it moves in strides
 
 
@@ -34,6 +37,8 @@ class Model:
         beta: weight of the KL term; without it 1 / zdim.
         beta_epochs: in which it grows to that from 0, a step an epoch.
         seed: of the weights that training begins with.
+        focus: the loss and the encoder look at pictures inside this mask.
+        poses: how they are refined; None where they are kept.
     """
 
     zdim: int
@@ -43,10 +48,12 @@ class Model:
     beta: float | None = None
     beta_epochs: int = 0
     seed: int = 0
+    focus: Focus | None = None
+    poses: Refinement | None = None
 
 
 class DrgnTask:
-    """A :class:`hetero.training.loop.Task`.
+    """A :class:`hetero.training.loop.Task`. Its items are images: every copy of a particle is one.
 
     Args:
         folder: where checkpoint and latents go.
@@ -62,11 +69,17 @@ class DrgnTask:
         self.in_last_stage = False
         self.model = self._build().to(team.device)
         self.optimisers = self._optimisers()
-        n = len(images)
+        n = len(images) // images.copies
         order = np.random.default_rng([model.seed, 1]).permutation(n)
         away = 0 if model.table else round(model.preset.held_out * n)
-        self.held_out, self.items = np.sort(order[:away]), np.sort(order[away:])
+        self.held_out, self.items = self._copies(order[:away]), self._copies(order[away:])
+        self.particles = images.particles.subset(slice(None, None, images.copies))
         self._rotations = images.particles.require_poses().rotations.astype(np.float32)
+
+    def _copies(self, particles: np.ndarray) -> np.ndarray:
+        """Every image of some particles."""
+        count = self.images.copies
+        return (np.sort(particles)[:, None] * count + np.arange(count)).ravel()
 
     def _build(self) -> Autoencoder:
         wanted, preset, disc = self.settings, self.settings.preset, self.images.disc
@@ -83,7 +96,8 @@ class DrgnTask:
                 encoder = ImageEncoder(
                     seen, wanted.zdim, preset.encoder_width, preset.encoder_layers, self.start is not None
                 )
-        return Autoencoder(decoder, encoder, disc, preset.matched)
+            poses = PoseTable(len(self.images) // self.images.copies, disc.box) if wanted.poses else None
+        return Autoencoder(decoder, encoder, disc, preset.matched, poses)
 
     def _first_table(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self.start is not None:
@@ -92,11 +106,16 @@ class DrgnTask:
         return mean, torch.full_like(mean, -3.0)
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
-        table = self.model.encoder if isinstance(self.model.encoder, LatentTable) else None
-        others = [p for name, p in self.model.named_parameters() if table is None or not name.startswith("encoder.")]
-        optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=self.settings.preset.rate, fused=True)]
-        if table is not None:
-            optimisers.append(torch.optim.SparseAdam(table.parameters(), lr=_TABLE_RATE))
+        model, wanted = self.model, self.settings
+        latents = list(model.encoder.parameters()) if isinstance(model.encoder, LatentTable) else []
+        poses = [] if model.poses is None else list(model.poses.parameters())
+        tables = {id(p) for p in (*latents, *poses)}
+        others = [p for p in model.parameters() if id(p) not in tables]
+        optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=wanted.preset.rate, fused=True)]
+        if latents:
+            optimisers.append(torch.optim.SparseAdam(latents, lr=_TABLE_RATE))
+        if poses:
+            optimisers.append(torch.optim.SparseAdam(poses, lr=wanted.poses.rate, betas=_POSE_BETAS))
         return optimisers
 
     def begin_epoch(self, epoch: int) -> str:
@@ -108,6 +127,7 @@ class DrgnTask:
         model.points = disc.count(radius)
         beta = wanted.beta if wanted.beta is not None else 1 / max(1, wanted.zdim)
         model.beta = beta * min(1.0, epoch / (wanted.beta_epochs + 1))
+        model.refining = wanted.poses is not None and epoch > wanted.poses.wait
         self.in_last_stage = stage == len(preset.stages) - 1 and model.beta == beta
         return f"radius {radius} of {disc.box // 2}"
 
@@ -130,6 +150,10 @@ class DrgnTask:
             "rotation": torch.from_numpy(self._rotations[items]),
             "particle": torch.from_numpy(np.asarray(items, dtype=np.int64)),
         }
+        if self.settings.focus is not None:
+            batch["mask"] = torch.from_numpy(self.settings.focus(self._rotations[items]))
+        if self.settings.poses is not None:
+            batch["pose"] = batch["particle"] // self.images.copies
         if self.start is not None:
             batch["start"] = torch.from_numpy(self.start.mean[items])
             batch["start_log_variance"] = torch.from_numpy(self.start.log_variance[items])
@@ -149,10 +173,12 @@ class DrgnTask:
         return load_checkpoint(path)[1]["training"] if path.is_file() else None
 
     def end_epoch(self, epoch: int) -> None:
-        """Write the latents as they now are."""
+        """Write the latents as they now are, and the poses where they are refined."""
         latents = self.latents()
         if self.team.leads:
             write_latents(self.folder / LATENTS, latents)
+        if self.model.poses is not None:
+            write_refined(self.folder, self.particles, self.model.poses)
 
     @torch.no_grad()
     def latents(self) -> Latents:

@@ -89,6 +89,11 @@ class Run:
         """Numbers in a latent; 0 for a homogeneous model."""
         return self.latents.shape[1]
 
+    @property
+    def has_copies(self) -> bool:
+        """Whether a particle has several latents: one for each orientation that symmetry gives it."""
+        return len(np.unique(self.particle_index)) < len(self)
+
     def __len__(self) -> int:
         return len(self.latents)
 
