@@ -255,7 +255,10 @@ def test_ctrl_c_leaves_nothing(tmp_path):
         "--box",
         "32",
     ]
+    # A shell's background job ignores SIGINT, and its children would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         try:
             deadline = time.monotonic() + 60
             while not list(tmp_path.glob(".partial-*/vol_00005.mrc")):
