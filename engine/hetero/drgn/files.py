@@ -1,6 +1,5 @@
 """A coordinate network of ours on disk: ``checkpoint.pt``, tensors and plain values alone."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hetero.drgn.shape import DecoderShape
 from hetero.drgn.volumes import VolumeDecoder
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.latent import LATENTS, Run, read_config, read_latents
+from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = "hetero drgn decoder 1"
@@ -42,14 +41,7 @@ def load_checkpoint(path: Path | str) -> tuple[CoordinateDecoder, dict[str, Any]
         HeteroError: not there, or not such a file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise HeteroError(f"{path} is not there; the weights of a run were expected.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
-        raise HeteroError(f"{path} holds no decoder of ours; a file written by hetero train-vae was expected.")
+    checkpoint = read_checkpoint(path, FORMAT, "decoder of ours", "train-vae")
     try:
         network = CoordinateDecoder(DecoderShape(**checkpoint["shape"]))
         network.load_state_dict(checkpoint["state"])

@@ -1,6 +1,5 @@
 """A run of moving Gaussians on disk: ``checkpoint.pt``, tensors and plain values alone."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hetero.gmm.decoder import GaussianDecoder
 from hetero.gmm.model import GaussianModel
 from hetero.gmm.networks import DynamicModel, NetworkShape
 from hetero.gmm.scene import Cloud, model_of
-from hetero.latent import LATENTS, Run, read_config, read_latents
+from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = "hetero gmm 1"
@@ -47,14 +46,7 @@ def load_checkpoint(path: Path | str) -> tuple[DynamicModel, GaussianModel, dict
         HeteroError: not there, or not such a file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise HeteroError(f"{path} is not there; the weights of a run were expected.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
-        raise HeteroError(f"{path} holds no moving Gaussians; a file written by hetero train-gmm was expected.")
+    checkpoint = read_checkpoint(path, FORMAT, "moving Gaussians", "train-gmm")
     try:
         state, grid = checkpoint["state"], checkpoint["grid"]
         neutral = Cloud(*(state[name] for name in ("centres", "masses", "sigmas")))

@@ -5,6 +5,7 @@ from hetero.latent.files import (
     LATENTS,
     Latents,
     RunConfig,
+    read_checkpoint,
     read_config,
     read_latents,
     write_config,
@@ -15,6 +16,6 @@ from hetero.latent.run import Decoder, Run
 from hetero.latent.view import View
 
 __all__ = [
-    "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "point_table", "read_config",
-    "read_latents", "read_points", "write_config", "write_latents",
+    "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "point_table", "read_checkpoint",
+    "read_config", "read_latents", "read_points", "write_config", "write_latents",
 ]  # fmt: skip

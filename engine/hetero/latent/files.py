@@ -1,6 +1,7 @@
 """A run of ours on disk, apart from its weights: ``config.json``, and arrays alone in ``latents.npz``."""
 
 import json
+import pickle
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,3 +115,29 @@ def read_config(folder: Path | str) -> RunConfig | None:
     if values["box"] < 2 or not 0 < values["apix"] < 1e6:
         raise HeteroError(f"{path} gives a box of {values['box']} voxels of {values['apix']:g} Å; the file is damaged.")
     return RunConfig(**{name: values[name] for name in kinds})
+
+
+def read_checkpoint(path: Path | str, kind: str, what: str, verb: str) -> dict[str, Any]:
+    """What a run's ``checkpoint.pt`` holds, on the CPU: tensors and plain values alone. Nothing in it is run.
+
+    Args:
+        path: the file.
+        kind: its ``format``.
+        what: and in words, for messages.
+        verb: that writes such files.
+
+    Raises:
+        HeteroError: not there, or not such a file.
+    """
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise HeteroError(f"{path} is not there; the weights of a run were expected.")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
+    if not isinstance(found, dict) or found.get("format") != kind:
+        raise HeteroError(f"{path} holds no {what}; a file written by hetero {verb} was expected.")
+    return found

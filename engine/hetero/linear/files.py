@@ -1,6 +1,5 @@
 """A linear model on disk: a run's ``config.json`` and ``latents.npz``, ``checkpoint.pt`` (tensors alone), tables."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hetero.latent import (
     Latents,
     Run,
     RunConfig,
+    read_checkpoint,
     read_config,
     read_latents,
     write_config,
@@ -113,14 +113,7 @@ def open_linear(folder: Path | str) -> Run:
 def _read_maps(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import torch
 
-    if not path.is_file():
-        raise HeteroError(f"{path} is not there; the maps of a linear model were expected.")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise HeteroError(f"{path} is not a file of tensors that can be read safely.") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise HeteroError(f"{path} holds no linear model; a file written by hetero train-linear was expected.")
+    found = read_checkpoint(path, FORMAT, "linear model", "train-linear")
     maps = [found.get(name) for name in ("mean", "components")]
     if not all(isinstance(one, torch.Tensor) and one.is_floating_point() for one in maps):
         raise HeteroError(f"{path} lacks the mean map or the components; the file is damaged.")
