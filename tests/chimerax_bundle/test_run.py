@@ -70,7 +70,7 @@ def test_to_replaces_the_values_in_place_and_undo_brings_them_back(session, run,
 
 def test_a_picture_of_two_states(session, run, trained, tmp_path):
     run(f'hetero decode "{trained}" z -0.5,0')
-    run("volume #2 level 0.4; view; lighting soft")
+    run("set bgColor black; volume #2 level 0.4; view; lighting soft")
     without = picture(session, run, tmp_path / "without.png")
     run("hetero decode #1 z 0.5,0 to #2")
     with_it = picture(session, run, tmp_path / "with.png")

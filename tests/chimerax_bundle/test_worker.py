@@ -93,6 +93,15 @@ def test_killed_in_mid_request(session, run, sentence, at_work):
     assert volume.surfaces[0].level == pytest.approx(level)
 
 
+@pytest.fixture
+def control_c_is_heeded():
+    """Also where a shell's background job began with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("control_c_is_heeded")
 def test_control_c_stops_the_request_and_keeps_the_worker(session, run, sentence, at_work):
     for i in range(6):
         blob(session, f"blob {i}")
