@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-import torch
 
-from hetero.errors import HeteroError
-from hetero.gmm.exact import ExactProjector
-from hetero.gmm.fused import losses_of_gaussians
-from hetero.gmm.images import load_spectra
-from hetero.gmm.losses import FRC, Images, Likelihood, frc
-from hetero.gmm.reference import frc_directly, project_directly
-from hetero.gmm.rings import rings_between
-from hetero.gmm.spread import SpreadProjector
-from hetero.particles import CTF, Poses, open_particles, rotations_from_euler, write_stack, write_star
-from hetero.particles.project import MapProjector, images_from_transforms, shift_phases
-from hetero.particles.relion import star_tables
+torch = pytest.importorskip("torch")
+from hetero.errors import HeteroError  # noqa: E402
+from hetero.gmm.exact import ExactProjector  # noqa: E402
+from hetero.gmm.fused import losses_of_gaussians  # noqa: E402
+from hetero.gmm.images import load_spectra  # noqa: E402
+from hetero.gmm.losses import FRC, Images, Likelihood, frc  # noqa: E402
+from hetero.gmm.reference import frc_directly, project_directly  # noqa: E402
+from hetero.gmm.rings import rings_between  # noqa: E402
+from hetero.gmm.spread import SpreadProjector  # noqa: E402
+from hetero.particles import CTF, Poses, open_particles, rotations_from_euler, write_stack, write_star  # noqa: E402
+from hetero.particles.project import MapProjector, images_from_transforms, shift_phases  # noqa: E402
+from hetero.particles.relion import star_tables  # noqa: E402
 
 RINGS = rings_between(32, 3.0, 8.0, 400.0)
 
