@@ -16,6 +16,8 @@ from hetero.particles import Poses, write_stack, write_star
 from hetero.particles.relion import star_tables
 from hetero.particles.simulate import random_poses
 
+pytest.importorskip("torch", reason="weights are written with torch")
+
 N, BOX, APIX = 320, 24, 5.0
 
 

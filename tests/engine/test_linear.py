@@ -26,6 +26,8 @@ from hetero.particles.simulate import random_ctf, random_poses, signal_scale, si
 from hetero.particles.specimens import mix_of_points
 from hetero.progress import silent
 
+pytest.importorskip("torch", reason="weights are written with torch")
+
 BOX, APIX, N = 28, 6.0, 800
 
 
