@@ -15,7 +15,7 @@ from hetero.errors import HeteroError
 COARSE, GRID = 24, 40  # voxels along the edges of the two cubes
 CHANNELS = 3
 _MEDIAN_VOXELS = 1 << 24
-_SLAB_VOXELS = 1 << 22  # work through large maps in slabs of about this many voxels
+_SLAB_VOXELS = 1 << 18  # work through large maps in slabs of about this many voxels: they fit a cache
 _BINS = 4096
 _LIKELY = 0.55  # probability above which a voxel is better enclosed; measured on maps of training structures
 _OUTSIDE = 0.001  # share of the molecule that may lie beyond each face of the cube around it, before the room

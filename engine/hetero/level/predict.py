@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
+from threadpoolctl import ThreadpoolController
 
 from hetero.errors import HeteroError
 from hetero.level.framing import best_level, frame_map, molecule_region, zoom_frame
@@ -18,7 +19,7 @@ from hetero.progress import Progress, silent
 PACKAGED_WEIGHTS = Path(__file__).parents[1] / "data" / "level_weights.pt"
 _BATCH_MAPS = 8
 _BATCH_VOXELS = 1 << 22  # maps wait in memory for their batch: fewer of them where they are large
-_SLAB_VOXELS = 1 << 22
+_SLAB_VOXELS = 1 << 18
 _LARGEST_ERROR = 2.0  # of log volume; what is wrong by a factor of 7 is no more wrong by 70
 
 
@@ -172,10 +173,21 @@ def network_levels(volumes: Iterable[Volume], network) -> Iterator[tuple[Volume,
     for volume in volumes:
         batch.append(volume)
         if len(batch) == _BATCH_MAPS or sum(v.data.size for v in batch) >= _BATCH_VOXELS:
-            yield from zip(batch, evaluate(batch, network), strict=True)
+            yield from zip(batch, _beside_torch(evaluate, batch, network), strict=True)
             batch = []
     if batch:
-        yield from zip(batch, evaluate(batch, network), strict=True)
+        yield from zip(batch, _beside_torch(evaluate, batch, network), strict=True)
+
+
+def _beside_torch(evaluate, batch, network) -> list[NetworkLevel | HeteroError]:
+    """``evaluate``, with one thread for numpy's products: those that wait for the next one would slow torch down."""
+    with _numpy_threads().limit(limits=1):
+        return evaluate(batch, network)
+
+
+@lru_cache(maxsize=1)
+def _numpy_threads() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | HeteroError]:
