@@ -7,7 +7,8 @@ from scipy.cluster.hierarchy import cut_tree, linkage
 
 from hetero.cli import BAD_INPUT, DONE, main
 from hetero.errors import HeteroError
-from hetero.occupancy.classes import sort_into_classes
+from hetero.maps.blocks import make_blocks, write_blocks
+from hetero.occupancy.classes import chain_place, sort_along, sort_into_classes
 from hetero.pickles import write_pickle
 
 STATES = np.array([[0.9, 0.9, 0.1, 0.8], [0.1, 0.9, 0.9, 0.8], [0.9, 0.1, 0.1, 0.1]])
@@ -148,6 +149,78 @@ def test_mavens_numbers_are_stretched(shared, tmp_path):
     answer = classes.run(classes.Settings(out, tmp_path / "c.csv", number=3, stretch=True))
     assert sum(row["volumes"] for row in answer["classes"]) == 10
     assert (tmp_path / "c.png").stat().st_size > 10_000
+
+
+def swing(tmp_path, rng, n=200):
+    """A domain that passes four blocks, which stand in another order in their folder; returns how far it has come."""
+    share = rng.permutation((np.arange(n) + 0.5) / n)
+    places = np.array([2.0, 0.0, 3.0, 1.0, np.nan])
+    values = np.clip(1 - np.abs(3 * share[:, None] - places) / 1.3 + 0.02 * rng.standard_normal((n, 5)), 0, 1)
+    values[:, 4] = rng.random(n) < 0.5  # a block that is no step of the motion
+    names = [f"block_{k:02d}" for k in range(5)]
+    masks = np.zeros((5, 5, 4, 4), dtype=bool)
+    masks[range(5), range(5)] = True
+    chain = ["chain_1"] * 4 + [None]
+    blocks = make_blocks(masks, np.ones(3), np.zeros(3), names, {"chain": chain, "place": places})
+    write_blocks(tmp_path / "blocks", blocks, {})
+    table = pd.DataFrame(values, pd.Index([f"vol_{i:03d}" for i in range(n)], name="name"), names)
+    table.to_csv(tmp_path / "swing.csv")
+    return pd.Series(share, table.index)
+
+
+def test_a_moving_domains_fifths(tmp_path, capsys):
+    """Four blocks tell five classes: the place between two of them counts."""
+    share = swing(tmp_path, np.random.default_rng(4))
+    arguments = ["classes", str(tmp_path / "swing.csv"), "--along", str(tmp_path / "blocks"), "--chain", "chain_1"]
+    assert main([*arguments, "--out", str(tmp_path / "c.csv")]) == DONE
+    assert "200 volumes in 5 classes, along chain_1" in capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "c.csv", index_col="name")
+    assert (found["class"] == np.floor(5 * share) + 1).mean() > 0.9
+    assert found["place"].corr(share, method="spearman") > 0.99
+    middle = share[found["representative"]].groupby(found["class"]).first()
+    np.testing.assert_allclose(middle, [0.1, 0.3, 0.5, 0.7, 0.9], atol=0.05)
+    assert list(pd.read_csv(tmp_path / "c_matrix.csv")["name"]) == list(found.sort_values("place").index)
+
+
+def test_a_volume_without_the_domain_has_no_place(tmp_path, capsys):
+    swing(tmp_path, np.random.default_rng(5))
+    table = pd.read_csv(tmp_path / "swing.csv", index_col="name")
+    table.iloc[3, :4] = 0.0
+    table.to_csv(tmp_path / "swing.csv")
+    arguments = ["--along", str(tmp_path / "blocks"), "--number", "3", "--out", str(tmp_path / "c.csv")]
+    assert main(["classes", str(tmp_path / "swing.csv"), *arguments]) == DONE
+    assert "of no class: 1 (vol_003)" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "c.csv")["class"].value_counts().between(66, 67).all()
+
+
+def test_the_place_is_a_weighted_mean():
+    values = np.array([[1.0, 0.0, 0.0], [0.2, 0.2, 0.0], [0.0, 0.1, 0.3], [0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(chain_place(values, np.array([0.0, 1.0, 2.0])), [0.0, 0.5, 1.75, np.nan])
+    with pytest.raises(HeteroError, match="4 classes of 3 volumes"):
+        sort_along(np.arange(3.0), 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--along", "blocks", "--chain", "chain_2"], "has no chain chain_2; its chains: chain_1"),
+        (["--along", "blocks", "--height", "1"], "--along puts volumes in an order and makes no tree"),
+        (["--along", "nowhere"], "nowhere"),
+        (["--along", "other"], "has no numbers of block_9, a block of other"),
+        (["--along", "still"], "has no chain chain_1; its chains: none"),
+        (["--along", "blocks", "--number", "0"], "0 classes of 200 volumes"),
+    ],
+)
+def test_what_is_no_chain(tmp_path, monkeypatch, capsys, arguments, words):
+    swing(tmp_path, np.random.default_rng(6))
+    monkeypatch.chdir(tmp_path)
+    mask = np.ones((1, 2, 2, 2), dtype=bool)
+    columns = {"chain": ["chain_1"], "place": [0.0]}
+    write_blocks("other", make_blocks(mask, np.ones(3), np.zeros(3), ["block_9"], columns), {})
+    write_blocks("still", make_blocks(mask, np.ones(3), np.zeros(3)), {})
+    assert main(["classes", "swing.csv", *arguments, "--out", "c.csv"]) == BAD_INPUT
+    err = capsys.readouterr().err
+    assert words in err and len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

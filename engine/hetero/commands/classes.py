@@ -12,14 +12,14 @@ from hetero.commands.assignments import nearest_volumes, read_assignment
 from hetero.commands.particle_counts import read_counts
 from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_picture, check_result
-from hetero.maps import read_table, update_table
+from hetero.maps import read_blocks, read_table, update_table
 from hetero.maps.ensemble import TABLE
 from hetero.progress import Progress, silent
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Sort volumes into classes by their occupancies: Ward's hierarchical clustering, cut by number or height.
+    """Sort volumes into classes by their occupancies: Ward's hierarchical clustering, or along a moving domain's chain.
 
     Attributes:
         table: Table of occupancies of volumes, from hetero occupancy.
@@ -27,6 +27,9 @@ class Settings:
             dendrogram) and OUT_matrix.csv (the heat map's numbers, in its order).
         number: How many classes.
         height: Cut the tree at this distance instead. With neither, the number (2 to 12) of the best mean silhouette.
+        along: Folder of the blocks, from hetero blocks: no tree, but the order of the volumes along a chain of blocks
+            (a domain that moves), cut into --number (5) classes of equally many volumes, class 1 at one end.
+        chain: Which chain of that folder.
         stretch: First stretch the 10th to 90th percentile of all numbers to 0 to 1, as is usual with MAVEn's.
         ensemble: Folder of the maps: their classes are written into its ensemble.csv, whose n_particles are counted.
         labels: Which volume each particle belongs to: a .csv with particle and name, or the k-means labels of cryoDRGN
@@ -39,6 +42,8 @@ class Settings:
     out: Path
     number: int | None = None
     height: float | None = None
+    along: Path | None = None
+    chain: str = "chain_1"
     stretch: bool = False
     ensemble: Path | None = None
     labels: Path | None = None
@@ -46,7 +51,8 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{n, height, classes: [{class, volumes, particles, representative, occupancy}], left_out, out, written}``.
+    """``{n, height, chain, classes: [{class, volumes, particles, representative, occupancy}], left_out, out,
+    written}``.
 
     ``occupancy`` is the median of each block; ``left_out`` are volumes without any number (empty at their level), which
     are of no class.
@@ -55,7 +61,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         HeteroError: no such table, a table of particles, a volume without a number, or labels of other volumes.
     """
     from hetero.occupancy import draw_heat_map, read_occupancy
-    from hetero.occupancy.classes import MOST_CLASSES, sort_into_classes
+    from hetero.occupancy.classes import MOST_CLASSES, sort_along, sort_into_classes
     from hetero.occupancy.picture import leaf_order
 
     stem = settings.out.with_suffix("")
@@ -69,13 +75,20 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         )
     everyone = table.index
     table = _complete(table, settings.table)
+    place = None if settings.along is None else _places(settings, table)
+    if place is not None:
+        place = place[place.notna()]
+        table = table.loc[place.index]
     left_out = everyone.difference(table.index, sort=False)
     counts = _counts(settings.ensemble, table, settings.table)
     # Before anything is written: labels that do not fit must leave nothing behind.
     assigned = _assignment(settings, table.index, everyone)
     progress(0, 0, "clustering")
     values = _stretched(table.to_numpy()) if settings.stretch else table.to_numpy()
-    classes = sort_into_classes(values, settings.number, settings.height)
+    if place is None:
+        classes = sort_into_classes(values, settings.number, settings.height)
+    else:
+        classes = sort_along(place.to_numpy(), 5 if settings.number is None else settings.number)
     answer = _table_of_classes(table, classes)
     _write(written[0], answer)
     _write(written[1], table.iloc[classes.order, leaf_order(values.T)])
@@ -93,7 +106,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     return {
         "n": len(table),
         "height": classes.height,
-        "most_tried": MOST_CLASSES if settings.number is None and settings.height is None else None,
+        "chain": None if place is None else settings.chain,
+        "most_tried": MOST_CLASSES if place is None and settings.number is None and settings.height is None else None,
         "classes": _rows(table, classes, counts),
         "left_out": list(left_out),
         "out": str(settings.out),
@@ -103,7 +117,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
 def describe(result: dict[str, Any]) -> str:
     """A line a class: how many, what it looks like, and where."""
-    lines = [f"{result['n']} volumes in {len(result['classes'])} classes, cut at a distance of {result['height']:.3g}"]
+    how = f"along {result['chain']}" if result["chain"] else f"cut at a distance of {result['height']:.3g}"
+    lines = [f"{result['n']} volumes in {len(result['classes'])} classes, {how}"]
     width = max(len(row["representative"]) for row in result["classes"])
     for row in result["classes"]:
         particles = "" if row["particles"] is None else f", {row['particles']:,} particles"
@@ -146,10 +161,34 @@ def _check(settings: Settings, written: list[Path]) -> None:
         check_result(Path(f"{settings.out.with_suffix('')}_particles.csv"), ("particle,class",), inputs)
     if settings.number is not None and settings.height is not None:
         raise HeteroError("Both a number of classes and a height were given; one of them was expected.")
+    if settings.along is not None and (settings.height is not None or settings.stretch):
+        raise HeteroError("--along puts volumes in an order and makes no tree; leave out --height and --stretch.")
     if settings.height is not None:
         check_range("The height", settings.height, 0)
     if settings.ensemble is not None and not settings.ensemble.is_dir():
         raise HeteroError(f"{settings.ensemble} is not a folder; the folder of the maps was expected.")
+
+
+def _places(settings: Settings, table: pd.DataFrame) -> pd.Series:
+    """Where each volume is along the chain that was asked for; NaN where it has none of its blocks."""
+    from hetero.occupancy.classes import chain_place
+
+    blocks = read_blocks(settings.along).table
+    chains = sorted(set(blocks["chain"].dropna())) if "chain" in blocks else []
+    if settings.chain not in chains:
+        has = ", ".join(chains) or "none: its blocks are no steps of one motion"
+        raise HeteroError(f"{settings.along} has no chain {settings.chain}; its chains: {has}.")
+    places = blocks.loc[blocks["chain"] == settings.chain, "place"]
+    missing = places.index.difference(table.columns)
+    if len(missing):
+        raise HeteroError(f"{settings.table} has no numbers of {missing[0]}, a block of {settings.along}.")
+    lowest = float(table[places.index].min(axis=None))
+    if lowest < 0:
+        raise HeteroError(
+            f"{settings.table} has numbers down to {lowest:.3g}; the place along a chain needs shares from 0 to 1, as "
+            "hetero occupancy gives without --reference."
+        )
+    return pd.Series(chain_place(table[places.index].to_numpy(), places.to_numpy()), table.index)
 
 
 def _complete(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -181,11 +220,13 @@ def _stretched(values: np.ndarray) -> np.ndarray:
 
 
 def _table_of_classes(table: pd.DataFrame, classes) -> pd.DataFrame:
-    """``class``, ``order`` (row in the heat map from 0) and ``representative`` of each volume, rows as in ``table``."""
+    """``class``, ``order`` (row in the heat map from 0) and ``representative`` of each volume, and its ``place`` along
+    the chain where there is one; rows as in ``table``."""
     order = np.empty(len(table), dtype=int)
     order[classes.order] = np.arange(len(table))
     representative = np.isin(np.arange(len(table)), classes.representatives)
-    return pd.DataFrame({"class": classes.labels, "order": order, "representative": representative}, index=table.index)
+    columns = {"class": classes.labels, "order": order, "representative": representative}
+    return pd.DataFrame(columns if classes.place is None else columns | {"place": classes.place}, index=table.index)
 
 
 def _rows(table: pd.DataFrame, classes, particles: pd.Series | None) -> list[dict[str, Any]]:

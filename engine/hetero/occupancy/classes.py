@@ -21,16 +21,19 @@ class Classes:
     Attributes:
         labels: ``(n,)`` 1 (the largest class) to C.
         representatives: ``(C,)`` row of each class that is nearest to the class's median.
-        tree: ``(n - 1, 4)`` scipy's linkage matrix.
-        order: ``(n,)`` rows in the order of the dendrogram's leaves.
-        height: where the tree was cut.
+        order: ``(n,)`` rows in the order of the dendrogram's leaves, or of their places.
+        tree: ``(n - 1, 4)`` scipy's linkage matrix; None for classes along a chain.
+        height: where the tree was cut; None for classes along a chain.
+        place: ``(n,)`` where each volume is along the chain (:func:`chain_place`), whose classes are numbered in its
+            order and not by size; None for classes by a tree.
     """
 
     labels: np.ndarray
     representatives: np.ndarray
-    tree: np.ndarray
     order: np.ndarray
-    height: float
+    tree: np.ndarray | None = None
+    height: float | None = None
+    place: np.ndarray | None = None
 
 
 def sort_into_classes(values: np.ndarray, count: int | None = None, height: float | None = None) -> Classes:
@@ -63,7 +66,40 @@ def sort_into_classes(values: np.ndarray, count: int | None = None, height: floa
                 f"{count} classes were asked for, but equal rows leave {labels.max()} at most; ask for fewer."
             )
     labels = _largest_first(labels)
-    return Classes(labels, _representatives(values, labels), tree, leaves_list(tree), float(height))
+    return Classes(labels, _representatives(values, labels), leaves_list(tree), tree, float(height))
+
+
+def chain_place(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Where volumes are along a chain of blocks: the mean of the blocks' places, weighted by their occupancies.
+
+    Args:
+        values: ``(n, K)`` occupancies, 0 to 1, of the chain's blocks.
+        places: ``(K,)`` of the blocks in the chain.
+
+    Returns:
+        ``(n,)``; NaN where no block of the chain is occupied.
+    """
+    occupied = values.sum(axis=1)
+    return np.divide(values @ places, occupied, out=np.full(len(values), np.nan), where=occupied > 0)
+
+
+def sort_along(place: np.ndarray, count: int = 5) -> Classes:
+    """Classes of about equally many volumes, in the order of their places along a chain.
+
+    Args:
+        place: ``(n,)`` finite, from :func:`chain_place`.
+        count: 1 to n.
+
+    Raises:
+        HeteroError: a count that n volumes do not give.
+    """
+    n = len(place)
+    if not 1 <= count <= n:
+        raise HeteroError(f"{count} classes of {n} volumes were asked for; 1 to {n} was expected.")
+    order = np.argsort(place, kind="stable")
+    labels = np.empty(n, dtype=int)
+    labels[order] = np.arange(n) * count // n + 1
+    return Classes(labels, _representatives(place[:, None], labels), order, place=place)
 
 
 def ward_tree(values: np.ndarray) -> np.ndarray:

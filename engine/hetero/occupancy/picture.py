@@ -26,7 +26,8 @@ def draw_heat_map(
         names: n volumes.
         columns: K blocks.
         label: what the numbers are, for the colour bar.
-        classes: of the volumes; then their dendrogram, its cut and the classes' numbers stand beside the map.
+        classes: of the volumes; then their dendrogram and its cut, or their places along the chain, stand beside the
+            map with the classes' numbers.
     """
     from matplotlib.figure import Figure
 
@@ -39,7 +40,8 @@ def draw_heat_map(
     else:
         width = max(2.0, 0.45 * len(columns))
         beside, axes = figure.subplots(1, 2, sharey=True, width_ratios=[2.0, width])
-        _draw_tree(beside, classes)
+        (_draw_places if classes.tree is None else _draw_tree)(beside, classes)
+        _name_classes(beside, classes)
     image = axes.imshow(values[np.ix_(rows, order)], aspect="auto", cmap="viridis", interpolation="nearest")
     axes.set_xticks(range(len(columns)), [columns[i] for i in order], rotation=90)
     if classes is not None:
@@ -83,7 +85,17 @@ def _draw_tree(axes, classes: Classes) -> None:
     axes.axvline(classes.height, color="black", linewidth=0.8, linestyle=":")
     axes.set_xlim(1.05 * (height.max() or 1.0), 0)
     axes.set_xlabel("distance (Ward)")
-    centers = [np.mean(place[np.flatnonzero(classes.labels == c)]) for c in range(1, classes.labels.max() + 1)]
+
+
+def _draw_places(axes, classes: Classes) -> None:
+    """How far along the chain each row of the map is."""
+    axes.plot(classes.place[classes.order], np.arange(len(classes.order)), color="#4477aa", linewidth=1.2)
+    axes.set_xlabel("place along the chain")
+
+
+def _name_classes(axes, classes: Classes) -> None:
+    rows = np.argsort(classes.order)
+    centers = [rows[classes.labels == c].mean() for c in range(1, classes.labels.max() + 1)]
     axes.set_yticks(centers, [f"class {c}" for c in range(1, len(centers) + 1)])
     axes.spines[["top", "right"]].set_visible(False)
 
