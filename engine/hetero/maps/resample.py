@@ -1,7 +1,6 @@
 """Changing the sampling of a map in Fourier space."""
 
 import numpy as np
-from scipy.signal import resample
 
 
 def resample_fourier(data: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -17,6 +16,8 @@ def resample_fourier(data: np.ndarray, shape: tuple[int, int, int]) -> np.ndarra
     Returns:
         ``shape`` float32. The voxel size becomes ``apix * data.shape / shape``; the origin stays.
     """
+    from scipy.signal import resample  # slow to import, and most verbs never resample
+
     result = np.asarray(data, dtype=np.float32)
     # Axes that shrink go first: less is left to do for the others.
     for axis in sorted(range(3), key=lambda a: shape[a] / data.shape[a]):
