@@ -8,7 +8,7 @@ from chimerax.core.undo import UndoAction
 
 from ..models.blocks import block_label, blocks_model, rgba8, voxel_points
 from ..models.grids import open_grid
-from ..report import log_table
+from ..report import log_table, show_key
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg, one_map
 
@@ -121,29 +121,14 @@ class PaintMap(UndoAction):
 
 
 def _show_key(session, rows, rest):
-    """A colour key, first block on top; ChimeraX's key needs two colours at least."""
-    from chimerax.color_key.cmd import key_cmd
-
+    """A colour key, first block on top."""
     entries = [(Color(rgba8(row["color"])), block_label(row["name"], i)) for i, row in enumerate(rows)]
     if len(entries) > _MOST_IN_KEY:
         session.logger.info(f"the key shows the first {_MOST_IN_KEY} of {len(entries)} blocks; the table below has all")
         entries = entries[:_MOST_IN_KEY]
     if rest:
         entries.append((Color(BASE_COLOR), "no block"))
-    if len(entries) < 2:
-        return
-    height = 0.045 * len(entries)
-    key_cmd(
-        session,
-        entries[::-1],  # ChimeraX stacks them from the bottom
-        pos=(0.03, 0.95 - height),
-        size=(0.03, height),
-        font_size=20,
-        color_treatment="distinct",
-        label_side="right/bottom",
-        justification="left",
-        ticks=False,
-    )
+    show_key(session, entries)
 
 
 def _log_rows(session, rows):

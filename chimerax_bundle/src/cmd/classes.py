@@ -9,16 +9,11 @@ from chimerax.core.undo import UndoAction
 
 from ..models.ensemble import EnsembleModel
 from ..models.staging import scratch
+from ..palette import class_color
 from ..report import log_picture, log_table
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg
 from .occupancy import last_table
-
-# the engine's palette (hetero.maps.blocks), in which its heat map draws the classes
-PALETTE = (
-    "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#ee7733",
-    "#332288", "#dd99cc", "#44aa99", "#7a5230", "#a0d568", "#9970ff",
-)  # fmt: skip
 
 
 def hetero_classes(session, table=None, number=None, height=None, color=None, save=None):
@@ -105,12 +100,12 @@ def _read(path):
 
 
 def _rgba(label):
-    r, g, b = bytes.fromhex(PALETTE[(label - 1) % len(PALETTE)][1:])
+    r, g, b = bytes.fromhex(class_color(label)[1:])
     return (r / 255, g / 255, b / 255, 1.0)
 
 
 def _cells(row):
-    swatch = ("swatch", PALETTE[(row["class"] - 1) % len(PALETTE)])
+    swatch = ("swatch", class_color(row["class"]))
     full = [block for block, share in row["occupancy"].items() if share >= 0.5]
     return [str(row["class"]), swatch, str(row["volumes"]), row["representative"], ", ".join(full) or "none"]
 

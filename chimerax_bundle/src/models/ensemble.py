@@ -89,23 +89,24 @@ class EnsembleModel(MapSeries):
         return ensemble
 
 
-def ensemble_from_files(session, folder, name, rows):
+def ensemble_from_files(session, folder, name, rows, kept=True):
     """An ensemble model, not yet added to the session; the first map is displayed and no other map's data is read.
 
     Args:
         folder: path the maps came from.
         rows: dicts ``{name, path, level}``; level in the map's own values, or None for ChimeraX's first guess.
+        kept: whether the files stay; of files that go away all values are read at once.
 
     Raises:
         UserError: a file cannot be opened.
     """
-    from .grids import open_grid, volume_from_grid
+    from .grids import open_kept, volume_from_grid
 
     volumes = []
     for row in rows:
-        grid = open_grid(row["path"])
-        grid.name, grid.rgba = row["name"], _COLOR
+        grid = open_kept(row["path"], row["name"], kept)
+        grid.rgba = _COLOR
         volume = volume_from_grid(session, grid, row["level"])
         volume.display = False
         volumes.append(volume)
-    return EnsembleModel(name, volumes, session, folder)
+    return EnsembleModel(name, volumes, session, folder if kept else "")
