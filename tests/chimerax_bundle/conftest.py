@@ -47,9 +47,19 @@ def engine():
 @pytest.fixture(scope="session")
 def trained(engine, tmp_path_factory):
     """Folder of a run whose maps are known (make_run.py), with occupancy.csv beside it; for reading only."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    script = Path(__file__).with_name("make_run.py")
-    done = subprocess.run([engine, str(script), str(folder)], check=False, capture_output=True, text=True)
+    return _make(engine, "make_run.py", tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture(scope="session")
+def moving(engine, tmp_path_factory):
+    """Folder of a run of Gaussians whose motion is known (make_gaussian_run.py); for reading only."""
+    return _make(engine, "make_gaussian_run.py", tmp_path_factory.mktemp("moving") / "run")
+
+
+def _make(engine, script, folder, *words):
+    """``folder``, after the engine's Python ran a script of ours that writes it."""
+    words = [engine, str(Path(__file__).with_name(script)), str(folder), *words]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 

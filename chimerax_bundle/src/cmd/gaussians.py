@@ -5,6 +5,7 @@ import tempfile
 
 import numpy as np
 from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatArg, IntArg, register
+from chimerax.core.errors import UserError
 
 from ..models.glyphs import GlyphsModel, spheres
 from ..models.run import Point
@@ -25,12 +26,15 @@ def hetero_gaussians(session, run, scale=1.0, program=None, box=None, apix=None,
     Raises:
         UserError: no point or two, a run without Gaussians, or the engine's sentence.
     """
+    text = {"program": program, "box": box, "apix": apix}
+    text = {name: value for name, value in text.items() if value is not None}
     if isinstance(run, str) and os.path.isfile(run):
-        words = {"program": program, "box": box, "apix": apix}
-        answer, arrays = ask_gaussians(
-            session, run, **{name: value for name, value in words.items() if value is not None}
-        )
+        if any(value is not None for value in point.values()):
+            raise UserError(f"{run} is a model text, which has no points to choose; a run has.")
+        answer, arrays = ask_gaussians(session, run, **text)
         return _show(session, answer["name"], answer, arrays, scale)
+    if text:
+        raise UserError(f"{' and '.join(text)} belong to a model text; a run knows its own.")
     run = run_of(session, run)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         answer, arrays = ask_gaussians(session, run.folder, start=point_settings(run, folder, **point))

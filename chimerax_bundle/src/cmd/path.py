@@ -6,10 +6,13 @@ import tempfile
 from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatsArg, IntArg, register
 from chimerax.core.errors import UserError
 
+from ..models.run import Point
 from ..worker import ask
 from .arguments import PathArg
+from .gaussians import ask_gaussians
 from .open import open_ensemble
 from .points import AnchorsArg, decoded_point
+from .quiver import show_arrows
 from .runs import RunArg, run_of
 
 METHODS = ("pc", "direct", "graph")
@@ -41,9 +44,28 @@ def hetero_path(session, run, frames=20, box=None, save=None, **way):
         share = answer["n"] >= _FEWEST_SHARED
         ask(session, "level", {"maps": [answer["path"]], "share": share, "out": table})
         series = open_ensemble(session, ask(session, "info", {"path": answer["path"]}), kept=save is not None)
+    _remember(run, series, answer)
     where = "in memory" if save is None else f"in {save}"
     session.logger.info(f"{series}: a path of length {answer['length']:.3g} through {run}, {where}")
+    if run.info["system"] == "gmm":
+        _show_arrows(session, run, answer["z"])
     return series
+
+
+def _remember(run, series, answer):
+    """Where each map of the path comes from."""
+    for volume, z, scores in zip(series.maps, answer["z"], answer["scores"], strict=True):
+        run.points[volume] = Point(tuple(z), volume.name, scores=tuple(scores))
+    run.tell()
+
+
+def _show_arrows(session, run, way):
+    """From the path's first map to its last, as long as the motion is."""
+    _, arrays = ask_gaussians(session, run.folder, start={"z": way[0]}, end={"z": way[-1]})
+    try:
+        show_arrows(session, f"{run.name} path", arrays, scale=1.0)
+    except UserError as error:  # nothing moves: the series says so too
+        session.logger.info(str(error))
 
 
 def _check_memory(run, frames, box):
@@ -82,7 +104,9 @@ def _through(run, method, anchors, frames, folder):
     particles = [anchor for anchor in anchors if isinstance(anchor, int)]
     points = [decoded_point(run, anchor) for anchor in anchors if not isinstance(anchor, int)]
     if method == "graph":
-        particles = [anchor if isinstance(anchor, int) else run.point_of(anchor).nearest for anchor in anchors]
+        particles = [anchor if isinstance(anchor, int) else decoded_point(run, anchor).nearest for anchor in anchors]
+        if None in particles:
+            raise UserError("A path's own maps have no particle for a graph to start from; decode a point there first.")
         return {"particles": particles, "n": frames}
     if particles and points:
         raise UserError("Particle numbers and decoded maps cannot be mixed in a direct path; give one kind.")

@@ -54,7 +54,7 @@ def show_arrows(session, name, arrays, scale=3.0, min_length=1.0):
     centres, moved = arrays["centres"], arrays["displacements"]
     lengths = np.linalg.norm(moved, axis=1)
     inside = arrays.get("inside", np.ones(len(lengths), bool))
-    kept = np.flatnonzero(inside & (lengths >= min_length))
+    kept = np.flatnonzero(inside & (lengths >= min_length) & (lengths > 0))
     if not len(kept):
         raise UserError(
             f"None of the {np.count_nonzero(inside):,} Gaussians moves by {min_length:g} \u00c5; the furthest moves by "
