@@ -92,8 +92,9 @@ def test_the_key_tells_how_far(session, run, moving):
     run("hetero decode #1 z -0.5,0")
     run("hetero decode #1 z 0.5,0")
     run("hetero quiver #1 from #2 to #3")
-    labels = [label for _, label in get_model(session, create=False).rgbas_and_labels]
-    assert labels == ["0 Å", "3.75 Å", "7.5 Å", "11.2 Å", "15 Å"]
+    colors, labels = zip(*get_model(session, create=False).rgbas_and_labels, strict=True)
+    assert colors[0][2] > colors[0][1] and colors[-1][1] > 0.8 > colors[-1][2]  # purple to yellow
+    assert list(labels) == ["0 Å", "3.75 Å", "7.5 Å", "11.2 Å", "15 Å"]
 
 
 def test_a_region_leaves_out_the_rest_and_is_told_as_a_body(session, run, log, sentence, moving):

@@ -20,7 +20,7 @@ from .gaussians import ask_gaussians
 from .points import AnchorsArg, decoded_point
 from .runs import RunArg, run_of
 
-_THIN = 0.06  # a shaft's radius, of the median distance to the next Gaussian
+_THIN = 0.15  # a shaft's radius, of the median distance to the next Gaussian
 
 
 def hetero_quiver(session, run, from_, to, scale=3.0, min_length=1.0, region=None):
@@ -67,8 +67,9 @@ def show_arrows(session, name, arrays, scale=3.0, min_length=1.0):
     model.show(arrows(centres[kept], scale * moved[kept], width), np.insert(RAMP[shade], 3, 255, axis=1))
     session.models.add([model])
     shares = (1, 0.75, 0.5, 0.25, 0)
-    stops = [(Color([*RAMP[int(255 * share)], 255]), f"{share * longest:.3g}") for share in shares]
-    show_key(session, [(color, text + " \u00c5") for color, text in stops], "blended")
+    stops = [Color(np.append(RAMP[int(255 * share)], np.uint8(255))) for share in shares]
+    labels = [f"{share * longest:.3g} \u00c5" for share in shares]
+    show_key(session, list(zip(stops, labels, strict=True)), "blended")
     session.logger.info(
         f"{model}: {len(kept):,} of {np.count_nonzero(inside):,} Gaussians move by {min_length:g} \u00c5 or more, the "
         f"furthest by {longest:.1f} \u00c5 (median {np.median(lengths[kept]):.1f} \u00c5); arrows are {scale:g} times "
