@@ -14,6 +14,11 @@ def class_color(label):
     return PALETTE[(label - 1) % len(PALETTE)]
 
 
+def class_rgba(label):
+    """r, g, b, a in [0, 1] of a class, counted from 1."""
+    return (*(value / 255 for value in bytes.fromhex(class_color(label)[1:])), 1.0)
+
+
 # dark to light, even in brightness to the eye (viridis, at nine places)
 _STOPS = np.array(
     [

@@ -54,7 +54,8 @@ def show_blocks(session, answer, volume=None):
     if volume is not None:
         points = np.concatenate([voxel_points(mask, volume.data) for mask in masks])
         colors = np.repeat([rgba8(row["color"]) for row in rows], [mask.sum() for mask in masks], axis=0)
-        session.undo.register(PaintMap(volume, blocks, points, colors))
+        spacing = max(s * k for s, k in zip(volume.data.step, volume.region[2], strict=True))
+        session.undo.register(PaintMap(volume, blocks.surfaces, points, colors, _REACH * spacing))
     _show_key(session, rows, rest=volume is not None)
     onto = "" if volume is None else f", painted onto {volume}"
     session.logger.info(f"{blocks}: {len(rows)} blocks{onto}")
@@ -83,15 +84,18 @@ def check_grid(answer, volume):
 
 
 class PaintMap(UndoAction):
-    """Painting a map with blocks, done when it is made: grey with coloured blocks; the block surfaces are hidden."""
+    """Painting a map with blocks, done when it is made: grey with coloured blocks; the block surfaces are hidden.
 
-    def __init__(self, volume, blocks, points, colors):
+    ``blocks`` are BlockSurfaces; ``points`` ``(n, 3)`` lie in the map's own frame, in Å, and colour what is within
+    ``reach`` of them.
+    """
+
+    def __init__(self, volume, blocks, points, colors, reach):
         super().__init__("hetero blocks onto")
-        self._volume, self._blocks = volume, blocks
-        self._points, self._colors = points, colors
+        self._volume, self._points, self._colors, self._reach = volume, points, colors, reach
         volume.update_drawings()  # the surface must exist before it can be painted
         self._before = [(s, s.rgba, s.color_undo_state) for s in volume.surfaces]
-        self._shown = [(s, s.display) for s in blocks.surfaces]
+        self._shown = [(s, s.display) for s in blocks]
         self.redo()
 
     def redo(self):
@@ -101,10 +105,9 @@ class PaintMap(UndoAction):
         volume = self._volume
         if volume.deleted:
             return
-        spacing = max(s * k for s, k in zip(volume.data.step, volume.region[2], strict=True))
         for surface in volume.surfaces:
             surface.rgba = BASE_COLOR
-            color_zone(surface, self._points, self._colors, _REACH * spacing, auto_update=True)
+            color_zone(surface, self._points, self._colors, self._reach, auto_update=True)
         for surface, _ in self._shown:
             if not surface.deleted:
                 surface.display = False
