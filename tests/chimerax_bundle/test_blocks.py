@@ -142,13 +142,12 @@ def test_a_map_on_another_grid_is_painted_by_zone(session, run, folder, tmp_path
         grid(blob_array()[::2, ::2, ::2], "other", 4.0), session, style="surface", show_dialog=False
     )
     other.position = blocks.position = translation((30, 0, 0))
-    run(f"volume {other.atomspec} level 0.4 color #3377cc; key delete")
+    run(f"volume {other.atomspec} level 0.4 color #3377cc; key delete; set bgColor white; view")
     run(f"hetero blocks zone {other.atomspec} distance 6")
     (surface,) = other.surfaces
     x = surface.vertices[:, 0]
     for side, color in ((x < x.mean() - 6, COLORS[0]), (x > x.mean() + 6, COLORS[1])):
         assert side.any() and {hex_color(c) for c in surface.vertex_colors[side]} == {color}
-    run("set bgColor white; view")
     image = picture(session, run, tmp_path / "zone.png")
     left, right = (hue_share(image, color) for color in COLORS)
     assert left.mean() > 0.05 and right.mean() > 0.05
