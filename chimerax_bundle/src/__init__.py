@@ -7,9 +7,14 @@ _COMMAND_MODULES = {
     "hetero open": "open",
     "hetero blocks": "blocks",
     "hetero blocks show": "blocks_show",
+    "hetero blocks hide": "blocks_show",
+    "hetero blocks zone": "blocks_zone",
     "hetero decode": "decode",
     "hetero latent": "latent",
     "hetero path": "path",
+    "hetero gaussians": "gaussians",
+    "hetero quiver": "quiver",
+    "hetero quiver select": "quiver",
     "hetero occupancy": "occupancy",
     "hetero populations": "populations",
     "hetero classes": "classes",
@@ -36,16 +41,10 @@ class _HeteroAPI(BundleAPI):
 
     @staticmethod
     def start_tool(session, bundle_info, tool_info):
-        """The latent panel of the one run that is open, from ChimeraX's menu."""
-        from chimerax.core.commands import run
-        from chimerax.core.errors import UserError
+        """A panel, from ChimeraX's menu; the latent panel is that of the one run that is open."""
+        from .tools import start
 
-        from .models.run import open_runs
-
-        runs = open_runs(session)
-        if len(runs) != 1:
-            raise UserError(f"{len(runs)} runs are open; type 'hetero latent RUN', with the number or folder of one.")
-        return run(session, f"hetero latent {runs[0].atomspec}")
+        return start(session, tool_info.name)
 
     @staticmethod
     def get_class(class_name):

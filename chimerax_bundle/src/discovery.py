@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from chimerax.core.errors import UserError
@@ -41,25 +40,6 @@ def check_python(path):
     if found is None:
         raise UserError(f"{path} is not a Python that can be run: {HOW_TO_GET}.")
     return os.path.abspath(found)  # not resolved: the link in a virtual environment is what makes it one
-
-
-def clean_environment(environment, prefix=sys.prefix):
-    """A copy of ``environment`` (name -> value) without what ChimeraX set for its own Python.
-
-    PYTHONHOME and the like would send another Python to ChimeraX's library; a library path inside ``prefix`` would
-    give it ChimeraX's shared libraries.
-    """
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith("PYTHON") and name != "__PYVENV_LAUNCHER__"
-    }
-    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
-        if name in kept:
-            kept[name] = os.pathsep.join(p for p in kept[name].split(os.pathsep) if p and not p.startswith(prefix))
-            if not kept[name]:
-                del kept[name]
-    return kept
 
 
 def _python_of_script(script):

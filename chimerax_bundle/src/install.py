@@ -9,9 +9,10 @@ import sys
 from chimerax.core.errors import UserError
 from chimerax.core.tasks import Task
 
-from .discovery import clean_environment
+from .process import start_process
 from .settings import settings_of
-from .worker import Worker, close_worker
+from .worker import close_worker
+from .worker_process import Worker
 
 PACKAGE = "hetero-em"
 _CPU_TORCH = "https://download.pytorch.org/whl/cpu"  # a tenth of the CUDA build's size
@@ -46,16 +47,8 @@ class InstallTask(Task):
     def _do(self, words):
         self.thread_safe_log(" ".join(words))
         try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                env=clean_environment(os.environ),
-                creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
-            )
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            self._process = start_process(words, **pipes)
         except OSError as error:
             self.failure = f"{words[0]} could not be started ({error.strerror})."
             return

@@ -19,6 +19,30 @@ def log_picture(session, path, width=600):
     session.logger.info(f'<img src="data:image/png;base64,{data}" width="{width}">', is_html=True)
 
 
+def show_key(session, entries, treatment="distinct"):
+    """A colour key at the upper left: ``entries`` (Color, text) from top to bottom.
+
+    Args:
+        treatment: ``blended`` for colours of numbers.
+    """
+    from chimerax.color_key.cmd import key_cmd
+
+    if len(entries) < 2:  # ChimeraX's key needs two colours
+        return
+    height = 0.045 * len(entries)
+    key_cmd(
+        session,
+        entries[::-1],  # ChimeraX stacks them from the bottom
+        pos=(0.03, 0.95 - height),
+        size=(0.03, height),
+        font_size=20,
+        color_treatment=treatment,
+        label_side="right/bottom",
+        justification="left",
+        ticks=False,
+    )
+
+
 def _cell(value):
     if isinstance(value, tuple):
         color = html.escape(value[1])

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import types
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,9 +49,19 @@ def engine():
 @pytest.fixture(scope="session")
 def trained(engine, tmp_path_factory):
     """Folder of a run whose maps are known (make_run.py), with occupancy.csv beside it; for reading only."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    script = Path(__file__).with_name("make_run.py")
-    done = subprocess.run([engine, str(script), str(folder)], check=False, capture_output=True, text=True)
+    return _make(engine, "make_run.py", tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture(scope="session")
+def moving(engine, tmp_path_factory):
+    """Folder of a run of Gaussians whose motion is known (make_gaussian_run.py); for reading only."""
+    return _make(engine, "make_gaussian_run.py", tmp_path_factory.mktemp("moving") / "run")
+
+
+def _make(engine, script, folder, *words):
+    """``folder``, after the engine's Python ran a script of ours that writes it."""
+    words = [engine, str(Path(__file__).with_name(script)), str(folder), *words]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 
@@ -130,6 +142,33 @@ def settle(session):
             session.update_loop.draw_new_frame()
 
     return frames
+
+
+@pytest.fixture
+def window(session, monkeypatch):
+    """The part of chimerax.ui that the panel uses; PyPI's ChimeraX has none."""
+    from Qt.QtWidgets import QWidget
+
+    class MainToolWindow:
+        def __init__(self, tool):
+            self.tool_instance, self.ui_area, self.shown, self.managed = tool, QWidget(), False, None
+
+        def manage(self, placement):
+            self.managed, self.shown = placement, True
+
+        def destroy(self):
+            self.ui_area.close()
+
+        def cleanup(self):
+            pass
+
+    ui = types.ModuleType("chimerax.ui")
+    ui.MainToolWindow = MainToolWindow
+    monkeypatch.setitem(sys.modules, "chimerax.ui", ui)
+    monkeypatch.setattr(import_module("chimerax.hetero.cmd.latent"), "has_window", lambda _session: True)
+    yield
+    for tool in session.tools.list():
+        tool.delete()
 
 
 @pytest.fixture

@@ -20,3 +20,14 @@ def latents():
 def with_it():
     """``(300,)`` which particles have the blob on the right; both kinds are among the odd and among the even ones."""
     return np.arange(N) // 2 % 2 == 1
+
+
+def gaussians(n=150):
+    """``(centres (n, 3), pace (n,))``: x, y, z in Å of the map's frame; the last third is a knob that moves.
+
+    At the latent z a Gaussian lies ``10 pace z1`` Å further along x: 0.5 to 1.5 in the knob, 0 elsewhere.
+    """
+    rng = np.random.default_rng(2)
+    middle, knob = APIX * (BOX // 2), np.arange(n) >= 2 * n // 3
+    centres = middle + rng.normal(0, 6, (n, 3)) * [0.8, 1.4, 0.8] + np.where(knob[:, None], [14, 0, 0], [-8, 0, 0])
+    return centres, np.where(knob, np.linspace(-1.5, 1.5, n), 0)

@@ -112,10 +112,47 @@ def test_the_key_names_the_blocks(session, run, folder):
 )
 def test_show(run, folder, which, shown):
     blocks = run(f'hetero blocks "{folder}"')
-    run(f"hetero blocks show {which}")
+    run(f"hetero blocks show {which} only")
     assert [s.number for s in blocks.surfaces if s.display] == shown
     run("undo")
     assert all(s.display for s in blocks.surfaces)
+
+
+def test_show_and_hide_leave_the_others_as_they_are(run, folder):
+    blocks = run(f'hetero blocks "{folder}"')
+    run("hetero blocks hide 1")
+    assert [s.number for s in blocks.surfaces if s.display] == [0]
+    run("hetero blocks show none")
+    assert not any(s.display for s in blocks.surfaces)
+    run("hetero blocks show 1")
+    assert [s.number for s in blocks.surfaces if s.display] == [1]
+    run("hetero blocks show 0")
+    assert all(s.display for s in blocks.surfaces)
+    run("undo")
+    assert [s.number for s in blocks.surfaces if s.display] == [1]
+
+
+def test_a_map_on_another_grid_is_painted_by_zone(session, run, folder, tmp_path):
+    """The blob again, at half the sampling and shifted by its model's position; its halves get the blocks' colours."""
+    from chimerax.geometry import translation
+    from chimerax.map.volume import volume_from_grid_data
+
+    blocks = run(f'hetero blocks "{folder}"')
+    other = volume_from_grid_data(
+        grid(blob_array()[::2, ::2, ::2], "other", 4.0), session, style="surface", show_dialog=False
+    )
+    other.position = blocks.position = translation((30, 0, 0))
+    run(f"volume {other.atomspec} level 0.4 color #3377cc; key delete; set bgColor white; view")
+    run(f"hetero blocks zone {other.atomspec} distance 6")
+    (surface,) = other.surfaces
+    x = surface.vertices[:, 0]
+    for side, color in ((x < x.mean() - 6, COLORS[0]), (x > x.mean() + 6, COLORS[1])):
+        assert side.any() and {hex_color(c) for c in surface.vertex_colors[side]} == {color}
+    image = picture(session, run, tmp_path / "zone.png")
+    left, right = (hue_share(image, color) for color in COLORS)
+    assert left.mean() > 0.05 and right.mean() > 0.05
+    run("undo")
+    assert surface.vertex_colors is None and hex_color(surface.color) == "#3377cc"
 
 
 def test_blocks_can_be_selected(run, folder):

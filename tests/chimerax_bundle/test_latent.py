@@ -1,8 +1,6 @@
 """The latent panel, in Qt without a screen: its window is a stand-in, all else is real."""
 
-import sys
 import time
-import types
 from importlib import import_module
 
 import numpy as np
@@ -10,33 +8,6 @@ import pytest
 from make_run_truth import latents, with_it
 
 pytestmark = pytest.mark.usefixtures("engine")
-
-
-@pytest.fixture
-def window(session, monkeypatch):
-    """The part of chimerax.ui that the panel uses; PyPI's ChimeraX has none."""
-    from Qt.QtWidgets import QWidget
-
-    class MainToolWindow:
-        def __init__(self, tool):
-            self.tool_instance, self.ui_area, self.shown, self.managed = tool, QWidget(), False, None
-
-        def manage(self, placement):
-            self.managed, self.shown = placement, True
-
-        def destroy(self):
-            self.ui_area.close()
-
-        def cleanup(self):
-            pass
-
-    ui = types.ModuleType("chimerax.ui")
-    ui.MainToolWindow = MainToolWindow
-    monkeypatch.setitem(sys.modules, "chimerax.ui", ui)
-    monkeypatch.setattr(import_module("chimerax.hetero.cmd.latent"), "has_window", lambda _session: True)
-    yield
-    for tool in session.tools.list():
-        tool.delete()
 
 
 @pytest.fixture

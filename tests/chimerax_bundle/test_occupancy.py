@@ -95,7 +95,7 @@ def test_classes_colour_the_series_and_undo_takes_it_off(session, run, log, meas
         assert hex_color(series.maps[time].surfaces[0].color) == color
         assert hue_share(picture(session, run, tmp_path / f"{time}.png"), color).mean() > 0.02
     run("undo")
-    assert tuple(series.maps[2].surfaces[0].rgba) == tuple(before) and not series.own_colors
+    assert tuple(series.maps[2].surfaces[0].rgba) == tuple(before) and not series.classes
     run("vseries play #1 jumpTo 1")
     assert tuple(series.maps[1].surfaces[0].rgba) == tuple(before)
 
@@ -114,11 +114,11 @@ def test_class_colours_survive_a_session(session, run, measured, tmp_path):
 def test_a_table_of_ones_own(run, measured, tmp_path):
     run(f'hetero occupancy #1 blocks #2 save "{tmp_path}/occ.csv"')
     labels = run(f'hetero classes "{tmp_path}/occ.csv" number 2 color #1')
-    assert len(labels) == N and len(measured[0].own_colors) == N
+    assert len(labels) == N and len(measured[0].classes) == N
 
 
 def test_sentences(session, run, sentence, folders, tmp_path):
-    session._hetero_occupancy = None
+    session._hetero_measured = None
     assert "No occupancies were measured yet" in sentence("hetero populations")
     run(f'hetero open "{folders[0]}"')
     assert "names no blocks" in sentence("hetero occupancy #1 blocks #1")

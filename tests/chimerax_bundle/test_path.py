@@ -23,17 +23,35 @@ def places(folder):
 
 
 def test_along_a_component_the_blob_comes(session, run, log, own):
+    before = sorted(own.iterdir())
     series = run(f'hetero path "{own}" component 1 frames 9')
     assert type(series).__name__ == "EnsembleModel" and len(series.maps) == 9
-    assert series.folder == str(own / "path_1") and "a path of length" in log.getvalue()
+    assert sorted(own.iterdir()) == before and "a path of length" in log.getvalue()
     right = [volume.full_matrix()[16, 16, 23] for volume in series.maps]
     assert right == sorted(right) or right == sorted(right, reverse=True)
     assert max(right) - min(right) > 0.8
     assert all(0.1 < level < 0.7 for level in series.levels)
-    # the levels are written beside the maps: nobody predicts them again
-    assert [float(row["level"]) for row in places(own / "path_1")] == pytest.approx(series.levels)
     run("vseries play #2 jumpTo 8")
     assert series.maps[8].display and not series.maps[0].display
+
+
+def test_a_path_that_is_kept_has_its_levels_beside_the_maps(run, own):
+    series = run(f'hetero path "{own}" frames 3 save "{own.parent}/kept"')
+    assert series.folder == str(own.parent / "kept")
+    # nobody predicts them again
+    assert [float(row["level"]) for row in places(own.parent / "kept")] == pytest.approx(series.levels)
+
+
+def test_a_path_in_memory_comes_back_in_a_session(session, run, own, tmp_path):
+    series = run(f'hetero path "{own}" frames 3')
+    levels, last = series.levels, series.maps[2].full_matrix().copy()
+    run(f'save "{tmp_path}/a.cxs"')
+    session.update_loop.draw_new_frame()
+    session.reset()
+    run(f'open "{tmp_path}/a.cxs"')
+    (series,) = [m for m in session.models.list() if type(m).__name__ == "EnsembleModel"]
+    assert series.levels == pytest.approx(levels)
+    np.testing.assert_allclose(series.maps[2].full_matrix(), last)
 
 
 def test_straight_through_particles_and_decoded_maps(session, run, own):
@@ -50,8 +68,8 @@ def test_straight_through_particles_and_decoded_maps(session, run, own):
 
 
 def test_along_the_graph_every_map_is_a_particles(run, own):
-    series = run(f'hetero path "{own}" from 0 to 1 method graph frames 4')
-    particles = [int(float(row["particle"])) for row in places(own / "path_1")]
+    series = run(f'hetero path "{own}" from 0 to 1 method graph frames 4 save "{own.parent}/kept"')
+    particles = [int(float(row["particle"])) for row in places(own.parent / "kept")]
     assert (particles[0], particles[-1]) == (0, 1) and len(series.maps) == len(particles) <= 4
     np.testing.assert_allclose(series.maps[1].full_matrix(), expected(latents()[particles[1]]), atol=1e-4)
 
@@ -66,6 +84,7 @@ def test_sentences(session, run, sentence, own):
         ("hetero path #1 span 5", "two percentiles were expected"),
         ("hetero path #1 from 0 to 999", "has no particle 999"),
         (f'hetero path #1 save "{own}"', "own"),
+        ("hetero path #1 frames 5000 box 64", "take 5 GB; say with 'save FOLDER'"),
     ):
         assert part in sentence(command), command
     assert len([m for m in session.models.list() if len(m.id) == 1]) == 1

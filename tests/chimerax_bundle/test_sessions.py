@@ -50,5 +50,5 @@ def test_blocks_on_a_map(session, run, tmp_path):
         assert hue_share(after, color).mean() == pytest.approx(hue_share(before, color).mean(), rel=0.02)
     run("volume #1 level 0.5")
     assert len(np.unique(volume.surfaces[0].vertex_colors, axis=0)) >= 2
-    run("hetero blocks show 0")
+    run("hetero blocks show 0 only")
     assert left.display and not right.display

@@ -55,11 +55,11 @@ def test_misbehaviour_is_one_sentence_and_the_next_command_works(
     volume = blob(session)
     run("volume #1 level 0.9")
     fake(kind)
-    monkeypatch.setattr("chimerax.hetero.worker.HELLO_TIMEOUT", 1.0 if kind == "silent" else 30.0)
+    monkeypatch.setattr("chimerax.hetero.worker_process.HELLO_TIMEOUT", 1.0 if kind == "silent" else 30.0)
     assert part in sentence("hetero level #1")
     assert volume.surfaces[0].level == 0.9
     monkeypatch.setenv("HETERO_PYTHON", engine)
-    monkeypatch.setattr("chimerax.hetero.worker.HELLO_TIMEOUT", 60.0)
+    monkeypatch.setattr("chimerax.hetero.worker_process.HELLO_TIMEOUT", 60.0)
     (level,) = run("hetero level #1 method percentile")
     assert volume.surfaces[0].level == pytest.approx(level)
 
@@ -133,7 +133,7 @@ def test_a_second_command_meanwhile_is_a_sentence(session, run, sentence, at_wor
 def test_a_deaf_worker_is_ended_when_stopped(session, run, sentence, fake, monkeypatch):
     from chimerax.hetero.worker import worker_of
 
-    monkeypatch.setattr("chimerax.hetero.worker.CANCEL_TIMEOUT", 0.3)
+    monkeypatch.setattr("chimerax.hetero.worker_process.CANCEL_TIMEOUT", 0.3)
     blob(session)
     fake("deaf")
     worker = worker_of(session)
@@ -184,7 +184,7 @@ def test_the_engine_is_found_by_the_hetero_on_the_path(session, run, log, engine
 
 
 def test_chimeraxs_own_python_settings_do_not_reach_the_worker(session):
-    from chimerax.hetero.discovery import clean_environment
+    from chimerax.hetero.process import clean_environment
 
     environment = {"PYTHONHOME": "/cx", "PYTHONPATH": "/cx/lib", "HOME": "/h", "LD_LIBRARY_PATH": "/cx/lib:/opt/lib"}
     assert clean_environment(environment, prefix="/cx") == {"HOME": "/h", "LD_LIBRARY_PATH": "/opt/lib"}

@@ -37,12 +37,12 @@ class PathArg(FileNameArg):
         return os.path.abspath(path), used, rest
 
 
-def one_map(maps):
-    """The only map of ``maps``.
+def one_map(maps, what="Blocks are painted onto one map"):
+    """The only map of ``maps``; ``what`` begins the sentence.
 
     Raises:
         UserError: there are more.
     """
     if len(maps) > 1:
-        raise UserError(f"Blocks are painted onto one map, and {len(maps)} were named: {maps[0]} to {maps[-1]}.")
+        raise UserError(f"{what}, and {len(maps)} were named: {maps[0]} to {maps[-1]}.")
     return maps[0]

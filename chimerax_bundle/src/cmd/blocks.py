@@ -8,7 +8,7 @@ from chimerax.core.undo import UndoAction
 
 from ..models.blocks import block_label, blocks_model, rgba8, voxel_points
 from ..models.grids import open_grid
-from ..report import log_table
+from ..report import log_table, show_key
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg, one_map
 
@@ -54,7 +54,8 @@ def show_blocks(session, answer, volume=None):
     if volume is not None:
         points = np.concatenate([voxel_points(mask, volume.data) for mask in masks])
         colors = np.repeat([rgba8(row["color"]) for row in rows], [mask.sum() for mask in masks], axis=0)
-        session.undo.register(PaintMap(volume, blocks, points, colors))
+        spacing = max(s * k for s, k in zip(volume.data.step, volume.region[2], strict=True))
+        session.undo.register(PaintMap(volume, blocks.surfaces, points, colors, _REACH * spacing))
     _show_key(session, rows, rest=volume is not None)
     onto = "" if volume is None else f", painted onto {volume}"
     session.logger.info(f"{blocks}: {len(rows)} blocks{onto}")
@@ -83,15 +84,18 @@ def check_grid(answer, volume):
 
 
 class PaintMap(UndoAction):
-    """Painting a map with blocks, done when it is made: grey with coloured blocks; the block surfaces are hidden."""
+    """Painting a map with blocks, done when it is made: grey with coloured blocks; the block surfaces are hidden.
 
-    def __init__(self, volume, blocks, points, colors):
+    ``blocks`` are BlockSurfaces; ``points`` ``(n, 3)`` lie in the map's own frame, in Å, and colour what is within
+    ``reach`` of them.
+    """
+
+    def __init__(self, volume, blocks, points, colors, reach):
         super().__init__("hetero blocks onto")
-        self._volume, self._blocks = volume, blocks
-        self._points, self._colors = points, colors
+        self._volume, self._points, self._colors, self._reach = volume, points, colors, reach
         volume.update_drawings()  # the surface must exist before it can be painted
         self._before = [(s, s.rgba, s.color_undo_state) for s in volume.surfaces]
-        self._shown = [(s, s.display) for s in blocks.surfaces]
+        self._shown = [(s, s.display) for s in blocks]
         self.redo()
 
     def redo(self):
@@ -101,10 +105,9 @@ class PaintMap(UndoAction):
         volume = self._volume
         if volume.deleted:
             return
-        spacing = max(s * k for s, k in zip(volume.data.step, volume.region[2], strict=True))
         for surface in volume.surfaces:
             surface.rgba = BASE_COLOR
-            color_zone(surface, self._points, self._colors, _REACH * spacing, auto_update=True)
+            color_zone(surface, self._points, self._colors, self._reach, auto_update=True)
         for surface, _ in self._shown:
             if not surface.deleted:
                 surface.display = False
@@ -121,29 +124,14 @@ class PaintMap(UndoAction):
 
 
 def _show_key(session, rows, rest):
-    """A colour key, first block on top; ChimeraX's key needs two colours at least."""
-    from chimerax.color_key.cmd import key_cmd
-
+    """A colour key, first block on top."""
     entries = [(Color(rgba8(row["color"])), block_label(row["name"], i)) for i, row in enumerate(rows)]
     if len(entries) > _MOST_IN_KEY:
         session.logger.info(f"the key shows the first {_MOST_IN_KEY} of {len(entries)} blocks; the table below has all")
         entries = entries[:_MOST_IN_KEY]
     if rest:
         entries.append((Color(BASE_COLOR), "no block"))
-    if len(entries) < 2:
-        return
-    height = 0.045 * len(entries)
-    key_cmd(
-        session,
-        entries[::-1],  # ChimeraX stacks them from the bottom
-        pos=(0.03, 0.95 - height),
-        size=(0.03, height),
-        font_size=20,
-        color_treatment="distinct",
-        label_side="right/bottom",
-        justification="left",
-        ticks=False,
-    )
+    show_key(session, entries)
 
 
 def _log_rows(session, rows):

@@ -8,17 +8,13 @@ from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 
 from ..models.ensemble import EnsembleModel
+from ..models.measured import measured_of
 from ..models.staging import scratch
+from ..palette import class_color, class_rgba
 from ..report import log_picture, log_table
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg
 from .occupancy import last_table
-
-# the engine's palette (hetero.maps.blocks), in which its heat map draws the classes
-PALETTE = (
-    "#ee6677", "#228833", "#4477aa", "#ccbb44", "#66ccee", "#aa3377", "#ee7733",
-    "#332288", "#dd99cc", "#44aa99", "#7a5230", "#a0d568", "#9970ff",
-)  # fmt: skip
 
 
 def hetero_classes(session, table=None, number=None, height=None, color=None, save=None):
@@ -47,47 +43,47 @@ def hetero_classes(session, table=None, number=None, height=None, color=None, sa
         session.logger.warning(f"without any number, so of no class: {', '.join(answer['left_out'][:8])}")
     log_picture(session, os.path.splitext(answer["out"])[0] + ".png")
     if colored:
-        session.undo.register(ColorMaps([(volume, _rgba(label)) for volume, label in colored]))
+        session.undo.register(ColorMaps(colored))
     return labels
 
 
 class ColorMaps(UndoAction):
-    """Maps in colours of their own, done when it is made; a series keeps them when it plays."""
+    """Maps ``(map, class)`` in their classes' colours, done when it is made; a series keeps them when it plays."""
 
     def __init__(self, colored):
         super().__init__("hetero classes")
-        self._after = colored
-        self._before = [(volume, _color(volume), _own(volume)) for volume, _ in colored]
+        self._after = [(volume, class_rgba(label), label) for volume, label in colored]
+        self._before = [(volume, _color(volume), _class(volume)) for volume, _ in colored]
         self.redo()
 
     def redo(self):
         """Colour."""
-        for volume, rgba in self._after:
-            _paint(volume, rgba, rgba)
+        for change in self._after:
+            _paint(*change)
 
     def undo(self):
         """The colours before."""
-        for volume, rgba, own in self._before:
-            _paint(volume, rgba, own)
+        for change in self._before:
+            _paint(*change)
 
 
 def _color(volume):
     return tuple(volume.surfaces[0].rgba) if volume.surfaces else tuple(volume.default_rgba)
 
 
-def _own(volume):
+def _class(volume):
     series = getattr(volume, "series", None)
-    return series.own_colors.get(volume) if isinstance(series, EnsembleModel) else None
+    return series.classes.get(volume) if isinstance(series, EnsembleModel) else None
 
 
-def _paint(volume, rgba, own):
+def _paint(volume, rgba, label):
     if volume.deleted:
         return
     series = getattr(volume, "series", None)
     if isinstance(series, EnsembleModel):
-        series.own_colors.pop(volume, None)
-        if own is not None:
-            series.own_colors[volume] = own
+        series.classes.pop(volume, None)
+        if label is not None:
+            series.classes[volume] = label
     volume.set_parameters(surface_colors=[rgba] * len(volume.surfaces), default_rgba=rgba)
 
 
@@ -95,8 +91,8 @@ def _maps(session, table, color):
     """Name -> map, for the maps that are coloured."""
     if color is not None:
         return {volume.name: volume for volume in color}
-    kept = getattr(session, "_hetero_occupancy", None)
-    return kept[1] if kept is not None and table in (None, kept[0]) else {}
+    measured = measured_of(session)
+    return measured.maps if measured is not None and table in (None, measured.table) else {}
 
 
 def _read(path):
@@ -104,13 +100,8 @@ def _read(path):
         return {row["name"]: int(row["class"]) for row in csv.DictReader(file)}
 
 
-def _rgba(label):
-    r, g, b = bytes.fromhex(PALETTE[(label - 1) % len(PALETTE)][1:])
-    return (r / 255, g / 255, b / 255, 1.0)
-
-
 def _cells(row):
-    swatch = ("swatch", PALETTE[(row["class"] - 1) % len(PALETTE)])
+    swatch = ("swatch", class_color(row["class"]))
     full = [block for block, share in row["occupancy"].items() if share >= 0.5]
     return [str(row["class"]), swatch, str(row["volumes"]), row["representative"], ", ".join(full) or "none"]
 

@@ -4,8 +4,7 @@ import os
 import tempfile
 
 import numpy as np
-from chimerax.core.commands import Annotation, AnnotationError, Bounded, CmdDesc, FloatsArg, IntArg, NoArg, register
-from chimerax.core.commands.cli import next_token
+from chimerax.core.commands import Bounded, CmdDesc, IntArg, register
 from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 from chimerax.map_data import ArrayGridData
@@ -14,36 +13,14 @@ from ..models.grids import read_into_memory, volume_from_grid
 from ..models.run import Point
 from ..worker import ask
 from .arguments import OpenMapsArg
+from .points import POINT_KEYWORDS, point_settings
 from .runs import RunArg, run_of
 
 _COLOR = (0.70, 0.78, 0.88, 1.0)
 
 
-class PlaceArg(Annotation):
-    """Places along components or numbers of a latent: ``PC1=0.5,PC2=-1`` or ``z2=1``."""
-
-    name = "places such as PC1=0.5,PC2=-1 or z2=1"
-
-    @classmethod
-    def parse(cls, text, session):
-        """A dict of names and numbers, the text, and the rest of the command."""
-        if not text:
-            raise AnnotationError(f"Expected {cls.name}")
-        token, used, rest = next_token(text)
-        places = {}
-        for part in token.split(","):
-            name, _, number = part.partition("=")
-            try:
-                places[name] = float(number)
-            except ValueError:
-                raise AnnotationError(f"Expected {cls.name}") from None
-        return places, used, rest
-
-
-def hetero_decode(
-    session, run, z=None, at=None, particle=None, center=None, clusters=20, selected=False, to=None, box=None
-):
-    """Decode a point of ``run`` and show its map; returns the Volume.
+def hetero_decode(session, run, to=None, box=None, **point):
+    """Decode the ``point`` (see POINT_KEYWORDS) of ``run`` and show its map; returns the Volume.
 
     With ``to`` (a list with one map) that map's values are replaced in one undo step, and its level and looks stay.
 
@@ -51,16 +28,10 @@ def hetero_decode(
         UserError: no point or two, a point that the run does not have, or a ``to`` that cannot take the map.
     """
     run = run_of(session, run)
-    how = {"z": z, "at": at, "particle": particle, "center": center, "mean_of": True if selected else None}
-    how = {name: value for name, value in how.items() if value is not None}
-    if len(how) > 1 or (not how and run.zdim):
-        raise UserError("One of z, at, particle, center and selected was expected, to say what is decoded.")
-    if center is not None:
-        how["clusters"] = clusters
     target = None if to is None else _target(to, box)
     if target is not None:
         box = target.data.size[0]
-    grid, answer = decode(session, run, how, box, level=target is None)
+    grid, answer = _decode(session, run, point, box, level=target is None)
     near = (answer["nearest"], bool(answer["beyond"]))
     point = Point(tuple(answer["z"]), answer["name"], *near, tuple(answer["scores"]))
     if target is None:
@@ -79,33 +50,19 @@ def hetero_decode(
     return volume
 
 
-def decode(session, run, how, box=None, level=True):
+def _decode(session, run, point, box, level):
     """``(grid, answer)``: the engine's map, in memory, and what it says of it (see its ``peek``).
 
     Raises:
-        UserError: the engine's sentence.
+        UserError: no point or two, or the engine's sentence.
     """
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        settings = {"run": run.folder, "out": os.path.join(folder, "map.mrc"), "level": level} | how
-        if "mean_of" in how:
-            settings["mean_of"] = write_selected(run, folder)
+        settings = {"run": run.folder, "out": os.path.join(folder, "map.mrc"), "level": level}
+        settings |= point_settings(run, folder, **point)
         if box is not None:
             settings["box"] = int(box)
         answer = ask(session, "peek", settings)
         return read_into_memory(answer["out"], f"{run.name} {answer['name']}"), answer
-
-
-def write_selected(run, folder):
-    """Path of a file in ``folder`` with the numbers of the particles that are selected in ``run``.
-
-    Raises:
-        UserError: none are.
-    """
-    if not len(run.chosen):
-        raise UserError(f"No particles of {run} are selected; 'hetero select' and the lasso of 'hetero latent' do it.")
-    path = os.path.join(folder, "selected.npy")
-    np.save(path, run.chosen)
-    return path
 
 
 class ReplaceMap(UndoAction):
@@ -183,16 +140,7 @@ def register_command(name, logger):
     """Register `hetero decode`."""
     description = CmdDesc(
         required=[("run", RunArg)],
-        keyword=[
-            ("z", FloatsArg),
-            ("at", PlaceArg),
-            ("particle", Bounded(IntArg, min=0)),
-            ("center", Bounded(IntArg, min=0)),
-            ("clusters", Bounded(IntArg, min=1)),
-            ("selected", NoArg),
-            ("to", OpenMapsArg),
-            ("box", Bounded(IntArg, min=2)),
-        ],
+        keyword=[*POINT_KEYWORDS, ("to", OpenMapsArg), ("box", Bounded(IntArg, min=2))],
         synopsis="show the map of a point of a trained model's latent space",
     )
     register(name, description, hetero_decode, logger=logger)

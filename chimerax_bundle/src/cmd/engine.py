@@ -4,7 +4,8 @@ from chimerax.core.commands import CmdDesc, FileNameArg, register
 
 from ..discovery import check_python, find_python
 from ..settings import settings_of
-from ..worker import Worker, ask, close_worker, worker_of
+from ..worker import ask, close_worker, worker_of
+from ..worker_process import Worker
 
 
 def hetero_engine(session, python=None):

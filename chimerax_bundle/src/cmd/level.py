@@ -68,7 +68,7 @@ def predict_levels(session, volumes, options):
             if paths[i] is None:
                 session.logger.status(f"writing {volume} for the engine")
                 paths[i] = os.path.join(folder, f"map_{i}.mrc")
-                write_grid(volume, paths[i])
+                write_grid(volume.data, paths[i])
         rows = ask(session, "level", {"maps": paths, **options})["maps"]
     return [_for_user(row, volume, folder) for row, volume in zip(rows, volumes, strict=True)]
 

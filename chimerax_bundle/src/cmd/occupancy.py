@@ -7,6 +7,7 @@ from chimerax.core.commands import Annotation, CmdDesc, ModelsArg, register
 from chimerax.core.errors import UserError
 
 from ..models.blocks import BlocksModel
+from ..models.measured import Measured, keep_measured, measured_of
 from ..models.staging import scratch, stage_maps
 from ..report import log_picture, log_table
 from ..worker import ask
@@ -51,7 +52,8 @@ def hetero_occupancy(session, volumes, blocks, save=None):
         named = stage_maps(session, volumes, folder)
         answer = ask(session, "occupancy", {"folder": folder, "blocks": blocks, "out": out})
         rows = dict(zip(answer["names"], answer["values"], strict=True))
-    session._hetero_occupancy = (out, named)
+    shares = {name: dict(zip(answer["columns"], rows[name], strict=True)) for name in named}
+    keep_measured(session, Measured(out, blocks, named, shares))
     session.logger.info(f"occupancy of {len(answer['columns'])} blocks in {len(named)} maps: {out}")
     for name in answer["empty"]:
         session.logger.warning(f"{named[name]} has no voxel at its level, so no occupancy")
@@ -60,7 +62,7 @@ def hetero_occupancy(session, volumes, blocks, save=None):
     if len(named) > _MOST_ROWS:
         session.logger.info(f"the table shows the first {_MOST_ROWS} maps")
     log_picture(session, answer["picture"])
-    return {name: dict(zip(answer["columns"], rows[name], strict=True)) for name in named}
+    return shares
 
 
 def last_table(session, table):
@@ -71,10 +73,10 @@ def last_table(session, table):
     """
     if table is not None:
         return table
-    kept = getattr(session, "_hetero_occupancy", None)
-    if kept is None or not os.path.isfile(kept[0]):
+    measured = measured_of(session)
+    if measured is None or not os.path.isfile(measured.table):
         raise UserError("No occupancies were measured yet; name a table, or run 'hetero occupancy' first.")
-    return kept[0]
+    return measured.table
 
 
 def register_command(name, logger):

@@ -8,12 +8,13 @@ from ..models.grids import open_grid, volume_from_grid
 from ..worker import ask
 from .arguments import PathArg
 from .blocks import show_blocks
+from .gaussians import hetero_gaussians
 from .level import hetero_level
 from .runs import show_run
 
 
 def hetero_open(session, path):
-    """Open what ``path`` holds and return the model: EnsembleModel, BlocksModel, RunModel or Volume.
+    """Open what ``path`` holds and return the model: EnsembleModel, BlocksModel, RunModel, GlyphsModel or Volume.
 
     Raises:
         UserError: one sentence: not there, nothing to show, no engine.
@@ -27,19 +28,27 @@ def hetero_open(session, path):
         return _open_map(session, answer)
     if answer["kind"] == "run":
         return show_run(session, answer)
+    if answer["kind"] == "gaussians":
+        if answer["program"] is None:
+            raise UserError(
+                f"{path} does not say which program wrote it, nor in which box it lies; give all three: 'hetero "
+                "gaussians FILE program new box 128 apix 1.5', where program is new, refine or point."
+            )
+        return hetero_gaussians(session, path)
     kind = answer["kind"] if answer["kind"] == "particles" else f"a {answer['kind']}"
     verb = "are" if kind == "particles" else "is"
     raise UserError(
-        f"{path} {verb} {kind}; 'hetero open' shows a folder of maps, a folder of blocks, a run or one map."
+        f"{path} {verb} {kind}; 'hetero open' shows a folder of maps, a folder of blocks, a run, a model text or one "
+        "map."
     )
 
 
-def open_ensemble(session, answer):
-    """The EnsembleModel of the answer of ``info``, added to the session."""
+def open_ensemble(session, answer, kept=True):
+    """The EnsembleModel of the answer of ``info``, added to the session; in memory where the files are not kept."""
     for note in answer.get("notes", []):
         session.logger.warning(note)
     rows = _with_levels(session, answer["maps"])
-    ensemble = ensemble_from_files(session, answer["path"], answer["name"], rows)
+    ensemble = ensemble_from_files(session, answer["path"], answer["name"], rows, kept)
     session.models.add([ensemble])
     levels = [row["level"] for row in rows if row["level"] is not None]
     span = f"; levels {min(levels):.4g} to {max(levels):.4g}" if levels else ""

@@ -3,86 +3,92 @@
 import os
 import tempfile
 
-from chimerax.core.commands import Annotation, Bounded, CmdDesc, EnumOf, FloatsArg, IntArg, ListOf, register
+from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatsArg, IntArg, register
 from chimerax.core.errors import UserError
 
+from ..models.run import Point
 from ..worker import ask
-from .arguments import OpenMapsArg, PathArg
+from .arguments import PathArg
+from .gaussians import ask_gaussians
 from .open import open_ensemble
+from .points import AnchorsArg, decoded_point
+from .quiver import show_arrows
 from .runs import RunArg, run_of
 
 METHODS = ("pc", "direct", "graph")
 _FEWEST_SHARED = 8  # maps that the engine shares levels between
+_MOST_IN_MEMORY = 2 << 30  # bytes of a path that is kept nowhere
 
 
-class AnchorsArg(Annotation):
-    """Points that a path goes through: particles (``17`` or ``17,80``), or decoded maps (``#3-5``)."""
-
-    name = "particle numbers such as 17,80, or decoded maps such as #3"
-
-    @classmethod
-    def parse(cls, text, session):
-        """A list of particle numbers or of maps, the text, and the rest of the command."""
-        return (OpenMapsArg if text.startswith("#") else ListOf(IntArg)).parse(text, session)
-
-
-def hetero_path(
-    session,
-    run,
-    from_=None,
-    to=None,
-    through=None,
-    method=None,
-    component=None,
-    span=None,
-    frames=20,
-    box=None,
-    save=None,
-):
+def hetero_path(session, run, frames=20, box=None, save=None, **way):
     """Decode ``frames`` maps along a path through ``run`` and open them as a series; returns the EnsembleModel.
+
+    ``way`` says where it goes: from_, to, through (anchors), method, component, span. Without ``save`` (a folder) the
+    maps are in memory.
 
     Raises:
         UserError: anchors that the method does not take, or none; a folder that cannot be written.
     """
     run = run_of(session, run)
-    ends = [anchor for anchor in (from_, through, to) if anchor is not None]
-    method = method or ("direct" if ends else "pc")
-    settings = {"run": run.folder, "out": save or free_folder(run.folder, "path"), "how": method}
-    if box is not None:
-        settings["box"] = box
+    if save is None:
+        _check_memory(run, frames, box)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        if method == "pc":
-            settings |= _along_component(ends, component, span, frames)
-        else:
-            if component is not None or span is not None:
-                raise UserError(f"The {method} method goes through points; 'component' and 'span' go with method pc.")
-            if from_ is None or to is None:
-                raise UserError(f"The {method} method goes from a point to a point; give both 'from' and 'to'.")
-            settings |= _through(run, method, [point for anchor in ends for point in anchor], frames, folder)
-        answer = ask(session, "traverse", settings)
-    for note in answer["path_notes"]:
-        session.logger.warning(note)
-    # kept beside the maps, so that whatever opens them later finds them levelled
-    table = os.path.join(answer["path"], "ensemble.csv")
-    share = answer["n"] >= _FEWEST_SHARED
-    ask(session, "level", {"maps": [answer["path"]], "share": share, "out": table})
-    series = open_ensemble(session, ask(session, "info", {"path": answer["path"]}))
-    session.logger.info(f"{series}: a path of length {answer['length']:.3g} through {run}, in {answer['path']}")
+        settings = {"run": run.folder, "out": save or os.path.join(folder, "path")}
+        if box is not None:
+            settings["box"] = box
+        answer = ask(session, "traverse", settings | _way(run, folder, frames, way))
+        for note in answer["path_notes"]:
+            session.logger.warning(note)
+        # kept beside the maps, so that whatever opens them later finds them levelled
+        table = os.path.join(answer["path"], "ensemble.csv")
+        share = answer["n"] >= _FEWEST_SHARED
+        ask(session, "level", {"maps": [answer["path"]], "share": share, "out": table})
+        series = open_ensemble(session, ask(session, "info", {"path": answer["path"]}), kept=save is not None)
+    _remember(run, series, answer)
+    where = "in memory" if save is None else f"in {save}"
+    session.logger.info(f"{series}: a path of length {answer['length']:.3g} through {run}, {where}")
+    if run.info["system"] == "gmm":
+        _show_arrows(session, run, answer["z"])
     return series
 
 
-def free_folder(parent, word):
-    """``parent/word_1``, or the first number that is not taken.
+def _remember(run, series, answer):
+    """Where each map of the path comes from."""
+    for volume, z, scores in zip(series.maps, answer["z"], answer["scores"], strict=True):
+        run.points[volume] = Point(tuple(z), volume.name, scores=tuple(scores))
+    run.tell()
 
-    Raises:
-        UserError: ``parent`` cannot be written to.
-    """
-    if not os.access(parent, os.W_OK):
-        raise UserError(f"{parent} cannot be written to; say with 'save FOLDER' where the result goes.")
-    number = 1
-    while os.path.exists(os.path.join(parent, f"{word}_{number}")):
-        number += 1
-    return os.path.join(parent, f"{word}_{number}")
+
+def _show_arrows(session, run, way):
+    """From the path's first map to its last, as long as the motion is."""
+    _, arrays = ask_gaussians(session, run.folder, start={"z": way[0]}, end={"z": way[-1]})
+    try:
+        show_arrows(session, f"{run.name} path", arrays, scale=1.0)
+    except UserError as error:  # nothing moves: the series says so too
+        session.logger.info(str(error))
+
+
+def _check_memory(run, frames, box):
+    size = frames * (box or run.info["shape"][0]) ** 3 * 4
+    if size > _MOST_IN_MEMORY:
+        raise UserError(
+            f"{frames} maps take {size / 2**30:.0f} GB; say with 'save FOLDER' where they are kept, or give a smaller "
+            "box."
+        )
+
+
+def _way(run, folder, frames, way):
+    """The engine's settings for where the path goes."""
+    ends = [way[name] for name in ("from_", "through", "to") if way.get(name) is not None]
+    component, span = way.get("component"), way.get("span")
+    method = way.get("method") or ("direct" if ends else "pc")
+    if method == "pc":
+        return {"how": method} | _along_component(ends, component, span, frames)
+    if component is not None or span is not None:
+        raise UserError(f"The {method} method goes through points; 'component' and 'span' go with method pc.")
+    if way.get("from_") is None or way.get("to") is None:
+        raise UserError(f"The {method} method goes from a point to a point; give both 'from' and 'to'.")
+    return {"how": method} | _through(run, method, [point for anchor in ends for point in anchor], frames, folder)
 
 
 def _along_component(ends, component, span, frames):
@@ -96,11 +102,11 @@ def _along_component(ends, component, span, frames):
 def _through(run, method, anchors, frames, folder):
     """The engine's settings for anchors that are all particles, or all decoded maps."""
     particles = [anchor for anchor in anchors if isinstance(anchor, int)]
-    points = [run.point_of(anchor) for anchor in anchors if not isinstance(anchor, int)]
-    if None in points:
-        raise UserError(f"One of the maps was not decoded from {run}; particle numbers or decoded maps were expected.")
+    points = [decoded_point(run, anchor) for anchor in anchors if not isinstance(anchor, int)]
     if method == "graph":
-        particles = [anchor if isinstance(anchor, int) else run.point_of(anchor).nearest for anchor in anchors]
+        particles = [anchor if isinstance(anchor, int) else decoded_point(run, anchor).nearest for anchor in anchors]
+        if None in particles:
+            raise UserError("A path's own maps have no particle for a graph to start from; decode a point there first.")
         return {"particles": particles, "n": frames}
     if particles and points:
         raise UserError("Particle numbers and decoded maps cannot be mixed in a direct path; give one kind.")

@@ -1,9 +1,11 @@
 """`hetero populations`: what share of maps or particles has each block."""
 
 import os
+from dataclasses import replace
 
 from chimerax.core.commands import CmdDesc, register
 
+from ..models.measured import keep_measured, measured_of
 from ..models.staging import scratch
 from ..report import log_picture, log_table
 from ..worker import ask
@@ -23,6 +25,9 @@ def hetero_populations(session, table=None, ensemble=None, save=None):
     if ensemble is not None:
         settings["ensemble"] = ensemble
     answer = ask(session, "populations", settings)
+    measured = measured_of(session)
+    if measured is not None and measured.table == settings["table"]:
+        keep_measured(session, replace(measured, populations={row["block"]: row for row in answer["blocks"]}))
     weighted = ", each counted by its particles" if answer["weighted"] else ""
     session.logger.info(f"populations of {answer['n']} {answer['units']}{weighted}: {answer['out']}")
     titles = ["block", "present in", "95 % interval", "occupancy there", "elsewhere", ""]

@@ -4,15 +4,15 @@ import os
 import tempfile
 
 from chimerax.core.commands import Annotation, Bounded, CmdDesc, FloatArg, FloatsArg, StringArg, register
-from chimerax.core.errors import UserError
 from chimerax.core.models import Model
 
-from ..models.grids import open_grid, read_into_memory, volume_from_grid
+from ..models.grids import open_kept, volume_from_grid
 from ..report import log_picture
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg
 from .decode import hetero_decode
 from .level import hetero_level
+from .points import decoded_point
 from .runs import RunArg, run_of
 
 _COLOR = (0.93, 0.75, 0.45, 1.0)  # the images' map, beside the decoded one in blue
@@ -30,33 +30,19 @@ class NearArg(Annotation):
         return (OpenMapsArg if text.startswith("#") else FloatsArg).parse(text, session)
 
 
-def hetero_reconstruct(
-    session,
-    run,
-    near=None,
-    particles=None,
-    poses=None,
-    ctf=None,
-    datadir=None,
-    bandwidth=None,
-    symmetry=None,
-    save=None,
-):
+def hetero_reconstruct(session, run, near, particles, save=None, **options):
     """Backproject the particles near a point; opens the map, its halves (hidden) and the decoded one.
 
-    Returns the group of the map and its halves.
+    ``options`` are the engine's: poses, ctf, datadir, bandwidth, symmetry. Returns the group of the map and its halves.
 
     Raises:
         UserError: no point, particles that are not the run's, or the engine's sentence.
     """
     run = run_of(session, run)
-    point = None if isinstance(near[0], float) else run.point_of(near[0])
-    if point is None and not isinstance(near[0], float):
-        raise UserError(f"{near[0]} was not decoded from {run}; a map that 'hetero decode' made was expected.")
-    z = list(near) if point is None else list(point.z)
-    words = {"poses": poses, "ctf": ctf, "datadir": datadir, "bandwidth": bandwidth, "symmetry": symmetry}
+    decoded = not isinstance(near[0], float)
+    z = list(decoded_point(run, near[0]).z if decoded else near)
     settings = {"particles": particles, "run": run.folder, "z": z}
-    settings |= {name: value for name, value in words.items() if value is not None}
+    settings |= {name: value for name, value in options.items() if value is not None}
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         out = save or os.path.join(folder, "reconstruction")
         answer = ask(session, "reconstruct", settings | {"out": out})
@@ -64,7 +50,7 @@ def hetero_reconstruct(
         log_picture(session, os.path.join(out, "fsc.png"), width=450)
     _tell(session, group, answer)
     hetero_level(session, group.child_models()[:1])
-    if point is None:
+    if not decoded:
         hetero_decode(session, run, z=z, box=answer["box"] if answer["box"] != run.info["shape"][0] else None)
     return group
 
@@ -74,8 +60,8 @@ def _open(session, folder, kept):
     group = Model("reconstruction", session)
     for name in _MAPS:
         path = os.path.join(folder, f"{name}.mrc")
-        grid = open_grid(path) if kept else read_into_memory(path, name)
-        grid.name, grid.rgba = name, _COLOR
+        grid = open_kept(path, name, kept)
+        grid.rgba = _COLOR
         volume = volume_from_grid(session, grid)
         volume.display = name == "map"
         group.add([volume])

@@ -11,7 +11,7 @@ from chimerax.core.undo import UndoAction
 from ..models.places import places_of
 from ..worker import ask
 from .arguments import PathArg
-from .decode import write_selected
+from .points import write_selected
 from .runs import RunArg, run_of
 
 

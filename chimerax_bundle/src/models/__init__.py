@@ -2,6 +2,7 @@
 
 from .blocks import BlocksModel, BlockSurface
 from .ensemble import EnsembleModel
+from .glyphs import GlyphsModel
 from .run import RunModel
 
-SAVED_CLASSES = {cls.__name__: cls for cls in (BlocksModel, BlockSurface, EnsembleModel, RunModel)}
+SAVED_CLASSES = {cls.__name__: cls for cls in (BlocksModel, BlockSurface, EnsembleModel, GlyphsModel, RunModel)}

@@ -4,6 +4,8 @@ from chimerax.core.models import RESTORED_MODEL_TABLE, Model
 from chimerax.core.triggerset import DEREGISTER
 from chimerax.map_series import MapSeries
 
+from ..palette import class_rgba
+
 _COLOR = (0.70, 0.78, 0.88, 1.0)  # one colour for all: it is one molecule that moves
 
 
@@ -15,11 +17,11 @@ class EnsembleModel(MapSeries):
 
     Attributes:
         folder: path of the folder.
-        own_colors: map -> r, g, b, a in [0, 1], for maps that have one of their own; the others share one.
+        classes: map -> its class, from 1, in whose colour it stands; maps without one share a colour.
     """
 
     def __init__(self, name, maps, session, folder=""):
-        self.own_colors = {}
+        self.classes = {}
         self._kept = {}  # map -> level, for maps whose surface was thrown away
         super().__init__(name, maps, session)
         self.folder = folder
@@ -47,13 +49,13 @@ class EnsembleModel(MapSeries):
         super().copy_display_parameters(t1, t2, normalize_thresholds=False)
         if level is not None:
             volume.set_parameters(surface_levels=[level])
-        if volume in self.own_colors:
-            volume.set_parameters(surface_colors=[self.own_colors[volume]] * len(volume.surfaces))
+        if volume in self.classes:
+            volume.set_parameters(surface_colors=[class_rgba(self.classes[volume])] * len(volume.surfaces))
 
     def volume_closed(self, v):
         """Forget a map that was closed."""
         self._kept.pop(v, None)
-        self.own_colors.pop(v, None)
+        self.classes.pop(v, None)
         super().volume_closed(v)
 
     def added_to_session(self, session):
@@ -65,8 +67,8 @@ class EnsembleModel(MapSeries):
     def take_snapshot(self, session, flags):
         """Session state: that of a map series, the folder, the levels. The maps save themselves."""
         series = MapSeries.take_snapshot(self, session, flags)
-        colors = [self.own_colors.get(volume) for volume in self.maps if volume is not None]
-        return {"series": series, "folder": self.folder, "levels": self.levels, "colors": colors, "version": 1}
+        classes = [self.classes.get(volume) for volume in self.maps if volume is not None]
+        return {"series": series, "folder": self.folder, "levels": self.levels, "classes": classes, "version": 1}
 
     @staticmethod
     def restore_snapshot(session, data):
@@ -77,35 +79,35 @@ class EnsembleModel(MapSeries):
 
         def take_maps(*_):
             children = {model.id: model for model in ensemble.child_models()}
-            colors = data.get("colors") or [None] * len(data["levels"])
-            known = zip(series["map ids"], data["levels"], colors, strict=True)
-            found = [(children[i], level, color) for i, level, color in known if i in children]
+            known = zip(series["map ids"], data["levels"], data["classes"], strict=True)
+            found = [(children[i], level, label) for i, level, label in known if i in children]
             ensemble.set_maps([volume for volume, _, _ in found])
             ensemble._kept = {volume: level for volume, level, _ in found}
-            ensemble.own_colors = {volume: tuple(color) for volume, _, color in found if color is not None}
+            ensemble.classes = {volume: label for volume, _, label in found if label is not None}
             return DEREGISTER
 
         session.triggers.add_handler(RESTORED_MODEL_TABLE, take_maps)
         return ensemble
 
 
-def ensemble_from_files(session, folder, name, rows):
+def ensemble_from_files(session, folder, name, rows, kept=True):
     """An ensemble model, not yet added to the session; the first map is displayed and no other map's data is read.
 
     Args:
         folder: path the maps came from.
         rows: dicts ``{name, path, level}``; level in the map's own values, or None for ChimeraX's first guess.
+        kept: whether the files stay; of files that go away all values are read at once.
 
     Raises:
         UserError: a file cannot be opened.
     """
-    from .grids import open_grid, volume_from_grid
+    from .grids import open_kept, volume_from_grid
 
     volumes = []
     for row in rows:
-        grid = open_grid(row["path"])
-        grid.name, grid.rgba = row["name"], _COLOR
+        grid = open_kept(row["path"], row["name"], kept)
+        grid.rgba = _COLOR
         volume = volume_from_grid(session, grid, row["level"])
         volume.display = False
         volumes.append(volume)
-    return EnsembleModel(name, volumes, session, folder)
+    return EnsembleModel(name, volumes, session, folder if kept else "")

@@ -45,6 +45,15 @@ def read_into_memory(path, name):
     return ArrayGridData(grid.full_matrix().copy(), origin=grid.origin, step=grid.step, name=name)
 
 
+def open_kept(path, name, kept):
+    """Grid data under ``name``: of the file where that is ``kept``, else in memory."""
+    if not kept:
+        return read_into_memory(path, name)
+    grid = open_grid(path)
+    grid.name = name
+    return grid
+
+
 def map_file(volume):
     """Path of the MRC file that holds ``volume`` as it stands, or None where there is no such file."""
     grid = volume.data
@@ -59,9 +68,9 @@ def map_file(volume):
     return os.path.abspath(grid.path) if untouched else None
 
 
-def write_grid(volume, path):
-    """Write the whole of ``volume`` as an MRC file with ChimeraX's own writer."""
-    write_mrc2000_grid_data(volume.data, str(path))
+def write_grid(grid, path):
+    """Write grid data as an MRC file with ChimeraX's own writer."""
+    write_mrc2000_grid_data(grid, str(path))
 
 
 def _unpacked(path):

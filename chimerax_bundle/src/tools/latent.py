@@ -1,21 +1,20 @@
 """The latent panel: the particles of a run as a plane; click for a map, lasso for particles."""
 
 import numpy as np
-from chimerax.core.commands import run as run_command
 from chimerax.core.errors import UserError
-from chimerax.core.tools import ToolInstance
-from Qt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from Qt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..cmd import latent as command
 from ..models.places import places_of
 from .canvas import Canvas
 from .latest import LatestWins
+from .panel import Panel, row_of
 
 _DENSITY = "density"
 
 
-class LatentTool(ToolInstance):
-    """The panel of one run. It holds no science: places come from the engine, maps by typed commands.
+class LatentTool(Panel):
+    """The panel of one run: places come from the engine, maps by typed commands.
 
     Attributes:
         run: the RunModel.
@@ -23,25 +22,21 @@ class LatentTool(ToolInstance):
         canvas: the plane.
     """
 
-    SESSION_ENDURING = False
     SESSION_SAVE = True
     help = "help:user/commands/hetero.html#latent"
 
     def __init__(self, session, name, run=None, columns=None, color=None, volume=None):
         super().__init__(session, name)
-        from chimerax.ui import MainToolWindow
-
         self.run, self.volume = run, volume
         self.display_name = f"Latents of {run.name}"
         self._decode = LatestWins(self._decode_at)
-        self.tool_window = MainToolWindow(self)
         self.canvas = Canvas()
         self.canvas.clicked = lambda x, y: self._decode((x, y, True))
         self.canvas.dragged = lambda x, y: self._decode((x, y, False))
         self.canvas.lassoed = self._lassoed
         self._build(self.tool_window.ui_area)
         run.watchers.append(self.show)
-        self._closed = session.triggers.add_handler("remove models", self._models_closed)
+        self._handlers.append(session.triggers.add_handler("remove models", self._models_closed))
         self.show_columns(columns, color)
         self.tool_window.manage("side")
 
@@ -60,11 +55,10 @@ class LatentTool(ToolInstance):
         self._lasso = QPushButton("Lasso")
         self._lasso.setCheckable(True)
         self._lasso.toggled.connect(lambda on: setattr(self.canvas, "lasso", on))
-        self._said = QLabel("click: the map there; drag: it follows; Shift and drag: select")
-        self._said.setWordWrap(True)
+        self.say("click: the map there; drag: it follows; Shift and drag: select")
         layout = QVBoxLayout(area)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addLayout(_row(self._across, "and", self._up, "coloured by", self._color, self._lasso))
+        layout.addLayout(row_of(self._across, "and", self._up, "coloured by", self._color, self._lasso))
         layout.addWidget(self.canvas, 1)
         layout.addWidget(self._said)
         self._actions = QWidget()
@@ -118,7 +112,7 @@ class LatentTool(ToolInstance):
         self._actions.setVisible(chosen is not None)
         self.canvas.show_points(x, y, values, chosen)
         if chosen is not None:
-            self._say(f"{len(self.run.chosen):,} of {len(x):,} particles selected")
+            self.say(f"{len(self.run.chosen):,} of {len(x):,} particles selected")
 
     def _where(self, places, point, across, up):
         """x, y of a decoded point: its own where the columns are its coordinates, else its nearest particle's."""
@@ -129,18 +123,18 @@ class LatentTool(ToolInstance):
         return [float(places.column(name)[row[0]]) for name in (across, up)] if len(row) else None
 
     def _chosen_in_box(self, _text):
-        self._run(f'hetero latent {self.run.atomspec} axes "{",".join(self.columns)}" color "{self.color}"')
+        self.do(f'hetero latent {self.run.atomspec} axes "{",".join(self.columns)}" color "{self.color}"')
 
     def _decode_at(self, item):
         x, y, said = item
         target = "" if self.volume is None or self.volume.deleted else f" to {self.volume.atomspec}"
-        volume = self._run(f"hetero decode {self.run.atomspec} {self._point(x, y)}{target}", said)
+        volume = self.do(f"hetero decode {self.run.atomspec} {self._point(x, y)}{target}", said)
         if volume is None or self.run.deleted:
             return
         self.volume = volume
         point = self.run.point_of(volume)
         beyond = "; an extrapolation, far from any particle" if point.beyond else ""
-        self._say(f"{volume.name}: nearest particle {point.nearest}{beyond}")
+        self.say(f"{volume.name}: nearest particle {point.nearest}{beyond}")
 
     def _point(self, x, y):
         """The words for a place: its coordinates, or its nearest particle where the axes are not the model's."""
@@ -156,10 +150,10 @@ class LatentTool(ToolInstance):
 
     def _lassoed(self, corners):
         outline = ",".join(f"{number:.4g}" for number in np.ravel(corners))
-        self._run(f'hetero select {self.run.atomspec} inside "{",".join(self.columns)}" outline {outline}')
+        self.do(f'hetero select {self.run.atomspec} inside "{",".join(self.columns)}" outline {outline}')
 
     def _mean(self):
-        self._run(f"hetero decode {self.run.atomspec} selected")
+        self.do(f"hetero decode {self.run.atomspec} selected")
 
     def _save(self):
         path, _ = QFileDialog.getSaveFileName(
@@ -169,26 +163,10 @@ class LatentTool(ToolInstance):
             "Particle numbers (*.txt *.csv *.npy *.pkl)",
         )
         if path:
-            self._run(f'hetero select {self.run.atomspec} save "{path}"')
+            self.do(f'hetero select {self.run.atomspec} save "{path}"')
 
     def _none(self):
-        self._run(f"hetero select {self.run.atomspec} none")
-
-    def _run(self, words, said=True):
-        """Run a command; its sentence, where it ends with one, is shown here too."""
-        session = self.session
-        try:
-            if said:
-                return run_command(session, words)
-            with session.undo.block():  # one undo step for a whole drag, not one for each of its maps
-                return run_command(session, words, log=False)
-        except UserError as error:
-            self._say(str(error))
-            session.logger.warning(str(error))
-            return None
-
-    def _say(self, text):
-        self._said.setText(text)
+        self.do(f"hetero select {self.run.atomspec} none")
 
     def _models_closed(self, _name, models):
         if self.run in models:
@@ -196,7 +174,6 @@ class LatentTool(ToolInstance):
 
     def delete(self):
         """Close the panel."""
-        self._closed.remove()
         if self.show in self.run.watchers:
             self.run.watchers.remove(self.show)
         super().delete()
@@ -223,11 +200,3 @@ def _number(value, span):
     """A number as text, as fine as a ten-thousandth of ``span``."""
     step = span / 10_000
     return f"{round(value / step) * step:.5g}"
-
-
-def _row(*things):
-    row = QHBoxLayout()
-    for thing in things:
-        row.addWidget(QLabel(thing) if isinstance(thing, str) else thing)
-    row.addStretch(1)
-    return row

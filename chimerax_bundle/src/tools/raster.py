@@ -2,23 +2,12 @@
 
 import numpy as np
 
+from ..palette import PALETTE, RAMP
+
 BACKGROUND = (22, 24, 29)
 CHOSEN = (255, 140, 40)
-# the engine's palette (hetero.maps.blocks), for clusters and classes
-_COLORS = "ee6677 228833 4477aa ccbb44 66ccee aa3377 ee7733 332288 dd99cc 44aa99 7a5230 a0d568 9970ff"
-_PALETTE = np.array([tuple(bytes.fromhex(color)) for color in _COLORS.split()], np.uint8)
+_PALETTE = np.array([tuple(bytes.fromhex(color[1:])) for color in PALETTE], np.uint8)
 _MOST_GROUPS = 100  # different whole numbers that are still taken for groups
-# dark to light, even in brightness to the eye (viridis, at nine places)
-_STOPS = np.array(
-    [
-        (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
-        (170, 220, 50), (253, 231, 37),
-    ],
-    dtype=float,
-)  # fmt: skip
-_RAMP = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), _STOPS[:, i]) for i in range(3)], axis=1).astype(
-    np.uint8
-)
 
 
 def extent_of(x, y, margin=0.04):
@@ -53,7 +42,7 @@ def density_picture(cells, shape):
     """``(rows, columns, 3)`` uint8: brighter where more points are, by the logarithm of their number."""
     counts = _counts(cells, shape)
     strength = np.log1p(counts) / np.log1p(max(counts.max(), 1))
-    return _painted(counts > 0, _RAMP[(60 + 195 * strength).astype(np.uint8)], shape)
+    return _painted(counts > 0, RAMP[(60 + 195 * strength).astype(np.uint8)], shape)
 
 
 def column_picture(cells, shape, values):
@@ -63,7 +52,7 @@ def column_picture(cells, shape, values):
     """
     known = np.isfinite(values)
     if not known.any():
-        return _painted(np.zeros(shape[0] * shape[1], bool), _RAMP[:1], shape)
+        return _painted(np.zeros(shape[0] * shape[1], bool), RAMP[:1], shape)
     if not known.all():
         cells, values = cells[known], values[known]
     groups = groups_of(values)
@@ -77,7 +66,7 @@ def column_picture(cells, shape, values):
     some = values[:: max(1, len(values) // 100_000)]
     low, high = np.percentile(some, [1, 99])
     mean = (sums / np.maximum(counts, 1) - low) / max(high - low, 1e-12)
-    return _painted(counts > 0, _RAMP[(255 * mean.clip(0, 1)).astype(np.uint8)], shape)
+    return _painted(counts > 0, RAMP[(255 * mean.clip(0, 1)).astype(np.uint8)], shape)
 
 
 def groups_of(values):

@@ -41,6 +41,7 @@ VERBS = {
 
 REQUESTS = {
     "peek": "the map of one latent, at its level, from a run that is kept open",
+    "gaussians": "a model's Gaussians at one latent, and how they move to another",
     "latents": "the particles' places in a run's latent space, as arrays",
     "machine": "what the engine runs on",
 }

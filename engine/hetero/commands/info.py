@@ -10,6 +10,7 @@ import numpy as np
 from hetero.commands import POSITIONAL
 from hetero.commands.open_run import is_run_folder, open_run
 from hetero.errors import HeteroError
+from hetero.gmm import describe_text
 from hetero.maps import (
     grid_text,
     is_blocks_folder,
@@ -31,15 +32,17 @@ class Settings:
     """Say what a file or folder is, and what is in it.
 
     Attributes:
-        path: A map, a structure, a folder of maps or of blocks, a list or stack of particles, or a run (a trained
-            model).
+        path: A map, a structure, a folder of maps or of blocks, a list or stack of particles, a run (a trained
+            model), or a model text of Gaussians.
     """
 
     path: Path = field(metadata=POSITIONAL)
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"kind": "map" | "structure" | "ensemble" | "blocks" | "particles" | "run", ...}``, as in docs/architecture.md.
+    """``{"kind": ..., ...}`` as in docs/architecture.md.
+
+    Kinds are map, structure, ensemble, blocks, particles, run and gaussians.
 
     Raises:
         HeteroError: nothing there, or nothing that Hetero knows.
@@ -65,6 +68,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         return _map(path)
     if is_particle_path(path):
         return _particles(path)
+    if path.suffix.lower() == ".txt":
+        return {"kind": "gaussians", "path": str(path), "name": path.stem, **describe_text(path)}
     raise HeteroError(
         f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec), a structure (.pdb, .cif) or particles "
         "(.star, .cs, .mrcs) were expected."
@@ -80,6 +85,7 @@ def describe(result: dict[str, Any]) -> str:
         "blocks": _say_blocks,
         "run": _say_run,
         "particles": _say_particles,
+        "gaussians": _say_gaussians,
     }
     return say[result["kind"]](result)
 
@@ -250,6 +256,14 @@ def _say_blocks(result: dict[str, Any]) -> str:
         members = sorted((row["place"], row["name"]) for row in result["blocks"] if row.get("chain") == chain)
         lines.append(f"{chain}: one motion, in order {', '.join(name for _, name in members)}")
     return "\n".join(lines)
+
+
+def _say_gaussians(result: dict[str, Any]) -> str:
+    if result["program"] is None:
+        where = "it does not say which program wrote it, nor in which box it lies"
+    else:
+        where = f"written for {result['program']}, in a box of {result['box']} voxels of {result['apix']:.4g} Å"
+    return f"{result['path']}: a model of {result['n']:,} Gaussians\n{where}"
 
 
 def _say_particles(result: dict[str, Any]) -> str:

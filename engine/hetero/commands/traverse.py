@@ -79,13 +79,16 @@ class _Path:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Write the ensemble and the path; the answer is ``info``'s on the new folder, with ``length`` and ``path_notes``.
+    """Write the ensemble and the path; the answer is ``info``'s on the new folder, with what is known of the path.
 
-    ``length`` is the path's in the latent space; ``path_notes`` say where a graph was not connected.
+    ``z`` and ``scores`` are the maps' latents and places along the components; ``length`` is the path's in the latent
+    space; ``path_notes`` say where a graph was not connected.
 
     Raises:
         HeteroError: no run, no anchors, or anchors and components that the run does not have.
     """
+    from hetero.latent.pca import principal_components
+
     check_folder(settings.out, FOLDER)
     _check(settings)
     model = open_run(settings.run, settings.epoch, settings.apix)
@@ -105,13 +108,16 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         names[path.decoded] = table.index
         everything = point_table(path.latents, particles).assign(distance=way, volume=names)
         everything.reset_index(drop=True).to_csv(folder / MARK, index_label="step")
-        _draw(folder / "path.png", model, path)
+        components = principal_components(model.latents)
+        _draw(folder / "path.png", model, components, path)
         record = {"verb": "traverse", "settings": dataclasses.asdict(settings), "epoch": model.epoch}
         record |= {"hetero": hetero.__version__, "notes": path.say}
         (folder / "traverse.json").write_text(json.dumps(record, indent=1, default=str) + "\n")
     answer = info.run(info.Settings(settings.out))
     notes = {"path_notes": list(path.say), "run_notes": list(model.notes)}
-    return answer | notes | {"run": str(model.folder), "length": float(way[-1]), "steps": len(way)}
+    decoded = path.latents[path.decoded]
+    places = {"z": decoded.tolist(), "scores": components.scores(decoded).tolist()}
+    return answer | notes | places | {"run": str(model.folder), "length": float(way[-1]), "steps": len(way)}
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -194,11 +200,9 @@ def _check_anchors(n: int) -> None:
         raise HeteroError(f"{n or 'No'} anchor{'s were' if n != 1 else ' was'} given; a path needs two or more.")
 
 
-def _draw(file: Path, model: Run, path: _Path) -> None:
-    from hetero.latent.pca import principal_components
+def _draw(file: Path, model: Run, components, path: _Path) -> None:
     from hetero.latent.picture import draw_plane
 
-    components = principal_components(model.latents)
     scores = components.scores(model.latents)[:, :2]
     names = [f"component {i + 1} ({100 * share:.0f} %)" for i, share in enumerate(components.shares[:2])]
     draw_plane(file, scores, (names[0], names[-1]), line=components.scores(path.latents)[:, :2])

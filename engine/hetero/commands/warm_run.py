@@ -3,6 +3,9 @@
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from hetero.commands.open_run import open_run
 from hetero.latent import Run
@@ -40,6 +43,23 @@ class WarmRun:
         if k not in self._clusters:
             self._clusters[k] = k_means(self.run.latents, k)
         return self._clusters[k]
+
+    def place_of(self, z: np.ndarray) -> dict[str, Any]:
+        """``{z, scores, nearest, distance, beyond}`` of one latent, plain values.
+
+        ``scores`` are its places along the components, ``nearest`` is a particle's number, ``distance`` and ``beyond``
+        as in :class:`hetero.latent.nearby.Neighbour` (null for a homogeneous model).
+        """
+        if not self.run.zdim:
+            return {"z": [], "scores": [], "nearest": None, "distance": None, "beyond": None}
+        near = self.nearby.of(z)
+        return {
+            "z": z.tolist(),
+            "scores": self.components.scores(z[None])[0].tolist(),
+            "nearest": int(self.run.particle_index[near.row]),
+            "distance": near.distance,
+            "beyond": near.beyond,
+        }
 
 
 def warm_run(folder: Path | str, epoch: int | None = None, apix: float | None = None) -> WarmRun:

@@ -96,6 +96,16 @@ def read_model(
     ).with_masses(mass / mass.max())
 
 
+def describe_text(path: Path | str) -> dict:
+    """``{"n", "program", "box", "apix"}`` of a model text; the last three None where it does not tell them.
+
+    Raises:
+        HeteroError: no such text.
+    """
+    table, header = _read_table(Path(path))
+    return {"n": len(table)} | {name: header.get(name) for name in ("program", "box", "apix")}
+
+
 def _read_table(path: Path) -> tuple[np.ndarray, dict]:
     try:
         text = path.read_text(encoding="utf-8")
