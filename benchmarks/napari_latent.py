@@ -66,7 +66,7 @@ class Bench:
             QApplication.processEvents()
 
     def wait(self) -> None:
-        while self.dock.decoder.busy or self.dock.searcher.busy:
+        while self.dock.plane.decoder.busy or self.dock.plane.searcher.busy:
             self.events()
             time.sleep(0.001)
 
@@ -82,11 +82,11 @@ class Bench:
         print(f"{what}: median {np.median(walls):.0f} ms, {spread} (processor {np.median(used):.0f} ms)", flush=True)
 
     def draw(self) -> None:
-        self.dock.plot.redraw()
-        self.dock.plot.grab()  # painted before it returns
+        self.dock.plane.plot.redraw()
+        self.dock.plane.plot.grab()  # painted before it returns
 
     def click(self, point) -> None:
-        self.dock.plot.pointed.emit(*point)
+        self.dock.plane.plot.pointed.emit(*point)
         self.wait()
         self.events()
 
@@ -100,7 +100,7 @@ def measure(bench: Bench) -> None:
     bench.time("lasso of 300 corners", lambda k: model.plane.inside(star * (1 + k / 1000)))
 
     def view(k):
-        dock.plot.box.setRange(xRange=(left + 0.01 * k, right), yRange=(bottom, top), padding=0)
+        dock.plane.plot.box.setRange(xRange=(left + 0.01 * k, right), yRange=(bottom, top), padding=0)
         bench.draw()
 
     bench.time("another view", view)
@@ -117,14 +117,15 @@ def measure(bench: Bench) -> None:
     shown.set_level(float(np.percentile(shown.volume.data, 99)))
     print(f"the surface has {len(dock.session.layers_of('drawn')[0].vertices):,} vertices")
     bench.time("click to the surface on the canvas", lambda k: bench.click(points[k + 1]), 15)
-    before = dock.decoder.begun
+    before = dock.plane.decoder.begun
     for point in np.linspace(points[0], points[1], 50):
-        dock.plot.pointed.emit(*point.tolist())
+        dock.plane.plot.pointed.emit(*point.tolist())
         bench.events()
         time.sleep(0.01)
     last = tuple(point.tolist())
     bench.wait()
-    print(f"50 clicks: {dock.decoder.begun - before} maps; on the last: {np.allclose(model.look.at, last, atol=1e-3)}")
+    begun, there = dock.plane.decoder.begun - before, np.allclose(model.look.at, last, atol=1e-3)
+    print(f"50 clicks: {begun} maps; on the last: {there}")
 
 
 def _groups(model):

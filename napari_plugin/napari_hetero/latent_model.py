@@ -1,22 +1,17 @@
 """What the Latent widget shows, without Qt or napari: a plane of a run's latents, its colours, selections and paths."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from psygnal import Signal
 
+from hetero.commands.latent_space import Column
 from hetero.errors import HeteroError
+from napari_hetero.files import free_path
+from napari_hetero.latent_picture import legend, paint
 
 DENSITY = "density"
-CLASS_COLORS = (
-    (78, 141, 245), (245, 147, 66), (92, 201, 120), (232, 86, 98), (168, 124, 232), (196, 150, 118), (240, 140, 205),
-    (160, 165, 172), (200, 205, 70), (70, 200, 215),
-)  # fmt: skip
-SELECTED = (255, 170, 40)
-_LUT_SIZE = 256
-
 OPERATIONS = {
     "union": ("or", np.logical_or),
     "intersection": ("and", np.logical_and),
@@ -95,33 +90,12 @@ class LatentModel:
         return [DENSITY, *self.space.columns, *self.space.own_axes]
 
     def picture(self, extent: tuple[float, float, float, float], shape: tuple[int, int]) -> np.ndarray:
-        """``(rows, columns, 4)`` uint8 of a view; the first row is the lowest, empty cells are clear.
-
-        Of density the logarithm is shown, of a column the mean of each cell (of classes, of their colours). The current
-        selection lies over it.
-        """
-        counts = self.plane.counts(extent, shape)
-        rgb = self._density(counts) if self.color == DENSITY else self._means(extent, shape)
-        filled = counts > 0
-        picture = np.zeros((*shape, 4), np.uint8)
-        picture[..., :3], picture[..., 3] = rgb, np.where(filled, 255, 0)
-        chosen = self.selections.get(self.current)
-        if chosen is not None and chosen.any():
-            here = self.plane.counts(extent, shape, some=chosen) > 0
-            tint = np.array(SELECTED) * (0.55 + 0.45 * _log_share(counts[here]))[:, None]
-            picture[here, :3] = tint.astype(np.uint8)
-        return picture
+        """``(rows, columns, 4)`` uint8 of a view; see :func:`napari_hetero.latent_picture.paint`."""
+        return paint(self.plane, self._paint, self.selections.get(self.current), extent, shape)
 
     def legend(self) -> list[tuple[tuple[int, int, int], str]]:
         """Colours and their words; of numbers the two ends."""
-        if self.color == DENSITY:
-            return []
-        column = self.space.columns.get(self.color)
-        if column is not None and column.classes:
-            return [(CLASS_COLORS[i % len(CLASS_COLORS)], name) for i, name in enumerate(column.classes)]
-        low, high = self._ends()
-        table = _lookup()
-        return [(tuple(table[0].tolist()), f"{low:.3g}"), (tuple(table[-1].tolist()), f"{high:.3g}")]
+        return legend(self._paint)
 
     def under(self, point: tuple[float, float]) -> str:
         """Words for the particle nearest to a point; empty until the plane can be searched."""
@@ -239,15 +213,9 @@ class LatentModel:
         self.anchors, self.path = [], None
         self.picked.emit()
 
-    def take_path(self, folder: Path | str) -> None:
-        """Draw the path that ``hetero traverse`` wrote into a folder.
-
-        Raises:
-            HeteroError: there is none.
-        """
-        from hetero.commands.latent_space import path_latents
-
-        self.path = path_latents(folder)
+    def take_path(self, z: np.ndarray) -> None:
+        """Draw a path of latents ``(m, zdim)``."""
+        self.path = z
         self.picked.emit()
 
     def path_places(self) -> np.ndarray:
@@ -265,35 +233,19 @@ class LatentModel:
         """``(m, 2)`` latents ``(m, zdim)`` in the plane."""
         return self.space.places(z, self.x, self.y)
 
-    def _density(self, counts: np.ndarray) -> np.ndarray:
-        return _lookup()[(_log_share(counts) * (_LUT_SIZE - 1)).astype(int)]
-
-    def _means(self, extent, shape) -> np.ndarray:
-        values = self.space.values(self.color)
-        known = np.isfinite(values)
-        number = np.maximum(self.plane.counts(extent, shape, some=known), 1)
-        column = self.space.columns.get(self.color)
-        if column is None or not column.classes:
-            low, high = self._ends()
-            mean = self.plane.counts(extent, shape, values, known) / number
-            place = np.clip((mean - low) / max(high - low, 1e-30), 0, 1)
-            return _lookup()[(place * (_LUT_SIZE - 1)).astype(int)]
-        palette = np.array([CLASS_COLORS[i % len(CLASS_COLORS)] for i in range(len(column.classes))], np.float32)
-        colors = palette[np.where(known, values, 0).astype(int)]
-        return (self.plane.counts(extent, shape, colors, known) / number[..., None]).astype(np.uint8)
-
-    def _ends(self) -> tuple[float, float]:
-        values = self.space.values(self.color)
-        some = values[:: max(1, len(values) // 100_000)]
-        low, high = np.nanpercentile(some, (1, 99))
-        return float(low), float(high)
+    @property
+    def _paint(self):
+        """The column that gives the colours; None for density."""
+        if self.color == DENSITY:
+            return None
+        return self.space.columns.get(self.color) or Column(self.space.values(self.color))
 
     def _word(self, row: int) -> str:
-        value = self.space.values(self.color)[row]
-        column = self.space.columns.get(self.color)
+        column = self._paint
+        value = column.values[row]
         if not np.isfinite(value):
             return "unknown"
-        return column.classes[int(value)] if column is not None and column.classes else f"{value:.3g}"
+        return column.classes[int(value)] if column.classes else f"{value:.3g}"
 
     def _free(self, name: str) -> str:
         n, wanted = 1, name
@@ -301,26 +253,3 @@ class LatentModel:
             n += 1
             name = f"{wanted} ({n})"
         return name
-
-
-def free_path(path: Path) -> Path:
-    """``path``, or the first of ``name_2``, ``name_3`` ... that is not there yet."""
-    found, n = path, 1
-    while found.exists():
-        n += 1
-        found = path.with_name(f"{path.stem}_{n}{path.suffix}")
-    return found
-
-
-def _log_share(counts: np.ndarray) -> np.ndarray:
-    most = counts.max() if counts.size else 0
-    return np.log1p(counts) / np.log1p(max(most, 1))
-
-
-@lru_cache(maxsize=1)
-def _lookup() -> np.ndarray:
-    """``(256, 3)`` uint8: viridis, its dark end left out so that single particles are seen on a dark ground."""
-    from matplotlib import colormaps
-
-    shades = colormaps["viridis"](np.linspace(0.18, 1, _LUT_SIZE))
-    return (255 * shades[:, :3]).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Engine objects -> napari layer tuples ``(data, keywords, type)``. Imports neither Qt nor the viewer.
 
-Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, run, blocks or drawn) and its
-``path``.
+Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, run, blocks, arrows, gaussians
+or drawn) and its ``path``.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 KEY = "napari_hetero"
 AXES = ("z", "y", "x")
 UNITS = ("angstrom",) * 3
+IN_ANGSTROM = {"units": UNITS, "axis_labels": AXES}
 
 
 def ensemble_layer(ensemble) -> tuple:
@@ -80,6 +81,33 @@ def blocks_layer(blocks, folder: Path | str) -> tuple:
     return paint_labels(blocks.masks), keywords, "labels"
 
 
+def arrows_layer(model, path: Path | str) -> tuple:
+    """What a :class:`napari_hetero.motion_model.MotionModel` shows as vectors in Å, coloured by their length."""
+    keywords = {
+        "name": f"arrows of {Path(path).resolve().parent.name}",
+        **IN_ANGSTROM,
+        **model.look(),
+        "vector_style": "arrow",
+        "metadata": {KEY: {"kind": "arrows", "path": str(path), "motion": model}},
+    }
+    return model.vectors(), keywords, "vectors"
+
+
+def gaussians_layer(model, path: Path | str) -> tuple:
+    """A :class:`hetero.gmm.GaussianModel` as balls in Å: as wide as each is at half its height, bright where dense."""
+    from napari_hetero.motion_model import ball_look
+
+    keywords = {
+        "name": f"Gaussians of {model.name}",
+        **IN_ANGSTROM,
+        **ball_look(model),
+        "border_width": 0,
+        "shading": "spherical",
+        "metadata": {KEY: {"kind": "gaussians", "path": str(path)}},
+    }
+    return model.centres, keywords, "points"
+
+
 def paint_labels(masks: np.ndarray, shown: np.ndarray | None = None) -> np.ndarray:
     """Masks ``(K, z, y, x)`` bool -> numbers ``(z, y, x)``: k + 1 in block k, 0 outside; only the blocks in
     ``shown`` (K,) bool.
@@ -101,7 +129,7 @@ def label_colors(colors) -> dict:
 
 def placed(thing) -> dict:
     """Where a thing with ``apix`` and ``origin`` (Å; z, y, x) stands, as keywords of a 3D layer."""
-    return {"scale": tuple(thing.apix), "translate": tuple(thing.origin), "units": UNITS, "axis_labels": AXES}
+    return {"scale": tuple(thing.apix), "translate": tuple(thing.origin), **IN_ANGSTROM}
 
 
 def contrast(data: np.ndarray) -> tuple[float, float]:

@@ -1,9 +1,11 @@
-"""What napari opens through us: a folder of maps, a folder of blocks, a trained run, a single map. Heavy imports wait
-until one is read."""
+"""What napari opens through us: a folder of maps, a folder of blocks, a trained run, a single map, Gaussians and their
+motion. Heavy imports wait until one is read."""
 
 from pathlib import Path
 
 SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
+ARROWS = "motion.csv"
+_ARROW_COLUMNS = {"x", "y", "z", "dx", "dy", "dz"}
 
 
 def get_reader(path):
@@ -18,27 +20,49 @@ def get_reader(path):
     path = Path(path)
     if path.is_dir():
         names = {p.name for p in path.iterdir()}
-        return read if _may_be_run(names) or any(map(_is_map, names)) else None
-    return read if _is_map(path.name) else None
+        return read if ARROWS in names or _may_be_run(names) or any(map(_is_map, names)) else None
+    return read if _is_map(path.name) or _is_arrows(path) or _is_gaussians(path) else None
 
 
 def read(path) -> list[tuple]:
-    """Layer tuples of an ensemble folder, a blocks folder, a run or a map.
+    """Layer tuples of an ensemble folder, a blocks folder, a run, a motion, a map, or a text of Gaussians.
 
     Raises:
         HeteroError: what lies there cannot be read; one sentence.
     """
-    from hetero.maps import is_blocks_folder, open_ensemble, read_blocks, read_map
+    from hetero.maps import is_blocks_folder, open_ensemble, read_blocks
     from napari_hetero import layers
 
     path = Path(path[0] if isinstance(path, (list, tuple)) else path)
     if not path.is_dir():
-        return [layers.map_layer(read_map(path), path)]
-    if _may_be_run({p.name for p in path.iterdir()}):
+        return [_read_file(path)]
+    names = {p.name for p in path.iterdir()}
+    if _may_be_run(names):
         return _read_run(path)
+    if ARROWS in names:
+        maps = [layers.ensemble_layer(open_ensemble(path))] if any(map(_is_map, names)) else []
+        return [*maps, _read_file(path / ARROWS)]
     if is_blocks_folder(path):
         return [layers.blocks_layer(read_blocks(path), path)]
     return [layers.ensemble_layer(open_ensemble(path))]
+
+
+def _read_file(path: Path) -> tuple:
+    from napari_hetero import layers
+
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        from hetero.commands.motion_space import read_arrows
+        from napari_hetero.motion_model import MotionModel
+
+        return layers.arrows_layer(MotionModel(read_arrows(path)), path)
+    if suffix == ".txt":
+        from hetero.commands.motion_space import read_gaussians
+
+        return layers.gaussians_layer(read_gaussians(path), path)
+    from hetero.maps import read_map
+
+    return layers.map_layer(read_map(path), path)
 
 
 def _read_run(folder: Path) -> list[tuple]:
@@ -63,3 +87,29 @@ def _is_map(name: str) -> bool:
     # Said again here, not asked of hetero.maps: napari calls this for every path it opens, and the engine brings
     # pandas.
     return not name.startswith(".") and name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def _is_arrows(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and set(_first_line(path).split(",")) >= _ARROW_COLUMNS
+
+
+def _is_gaussians(path: Path) -> bool:
+    """Ours, or EMAN2's: shares of the box and one to three numbers more."""
+    if path.suffix.lower() != ".txt":
+        return False
+    line = _first_line(path)
+    if line.startswith("# hetero gaussians"):
+        return True
+    try:
+        numbers = [float(word) for word in line.lstrip("#").split()]
+    except ValueError:
+        return False
+    return 4 <= len(numbers) <= 6 and all(abs(share) <= 1 for share in numbers[:3])
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline(1000).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

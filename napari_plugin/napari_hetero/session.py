@@ -1,8 +1,8 @@
 """What is open in one viewer: one ensemble or run drawn, one set of blocks over it. Ties models, painter and viewer;
 knows no Qt.
 
-All widgets of a viewer share one session (:func:`acquire`, :func:`release`), so the slider of one moves the numbers
-of another.
+All widgets of a viewer share one session (:mod:`napari_hetero.sessions`), so the slider of one moves the numbers of
+another.
 """
 
 from pathlib import Path
@@ -18,28 +18,6 @@ from napari_hetero.ensemble_model import EnsembleModel, ensemble_of_one
 from napari_hetero.painter import Painter
 
 RENDERINGS = ("auto", "mesh", "iso")
-_open: dict[int, tuple["Session", set[int]]] = {}
-
-
-def acquire(viewer, user: int, renderer: str = "") -> "Session":
-    """The viewer's session, made where there is none. ``user`` is any number of the caller's own, for
-    :func:`release`."""
-    key = _key(viewer)
-    if key not in _open:
-        _open[key] = (Session(viewer, renderer), set())
-    session, users = _open[key]
-    users.add(user)
-    return session
-
-
-def release(session: "Session", user: int) -> None:
-    """A user is done; the last one to go disconnects the session from its viewer."""
-    for key, (held, users) in list(_open.items()):
-        if held is session:
-            users.discard(user)
-            if not users:
-                del _open[key]
-                session.disconnect()
 
 
 class Session:
@@ -67,6 +45,7 @@ class Session:
         self._maps = None  # the layer of the ensemble
         self._masks = None  # the layer of the blocks
         self._run = None  # the layer of the run
+        self._latents: dict = {}  # layer of a run: its LatentModel, so that selections outlive a look at another run
         self._painter = Painter(viewer)
         self.turned = view.stand_upright(viewer)
         # Last: napari itself first gives the viewer its axes for the new layer, and centres its sliders.
@@ -105,10 +84,16 @@ class Session:
         """The layer of the run whose latents are looked at, or None."""
         return self._run
 
-    @property
-    def space(self):
-        """Its :class:`hetero.commands.latent_space.LatentSpace`, or None."""
-        return None if self._run is None else layers.tag(self._run)["space"]
+    def latent_of(self, layer):
+        """The :class:`napari_hetero.latent_model.LatentModel` of a run's layer; None for no layer, or a run without
+        latents."""
+        from napari_hetero.latent_model import LatentModel
+
+        if layer is None or (space := layers.tag(layer)["space"]).run.zdim == 0:
+            return None
+        if layer not in self._latents:
+            self._latents[layer] = LatentModel(space)
+        return self._latents[layer]
 
     def use_run(self, layer) -> None:
         """Look at another run."""
@@ -238,12 +223,13 @@ class Session:
             self.use_run(event.value)
         elif kind == "blocks":
             self.use_blocks(event.value)
-        elif kind == "map":
+        elif kind in ("map", "arrows"):
             self.changed.emit()
 
     def _on_removed(self, event) -> None:
         layer = event.value
         self._painter.forget(layer)
+        self._latents.pop(layer, None)
         if layer is self._run:
             self._run = next(iter(self.layers_of("run")[::-1]), None)
         if layer is self._maps:
@@ -301,8 +287,3 @@ def _model_of(layer, tag: dict) -> EnsembleModel:
         centre = Volume(np.asarray(layer.data), np.array(layer.scale), np.array(layer.translate), "centre of the run")
         return DecodedModel(path, centre, tag["level"])
     return EnsembleModel(open_ensemble(path) if tag["kind"] == "ensemble" else ensemble_of_one(path))
-
-
-def _key(viewer) -> int:
-    # napari hands each widget its own public-only proxy of the one viewer.
-    return id(getattr(viewer, "__wrapped__", viewer))

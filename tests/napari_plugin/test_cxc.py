@@ -7,23 +7,17 @@ import pytest
 
 from hetero.errors import HeteroError
 from hetero.maps import read_map
-from napari_hetero import layers, readers, view
+from napari_hetero import view
 from napari_hetero.cxc import write_cxc
 from napari_hetero.session import Session
 from napari_hetero.widgets.ensemble import EnsembleWidget
 
-from .conftest import LEVELS
+from .scenes import LEVELS, docked, opened
 
 
 @pytest.fixture
 def session(model):
     return Session(model, "llvmpipe")
-
-
-def opened(session, *folders):
-    for folder in folders:
-        layers.add(session.viewer, readers.read(folder))
-    return session
 
 
 def camera_of(text: str) -> np.ndarray:
@@ -33,7 +27,7 @@ def camera_of(text: str) -> np.ndarray:
 
 
 def test_map_level_and_ticked_blocks(session, ensemble_folder, blocks_folder, tmp_path):
-    opened(session, ensemble_folder, blocks_folder)
+    opened(session.viewer, ensemble_folder, blocks_folder)
     session.ensemble.go_to(1)
     session.blocks.show(np.array([False, True]))
     assert write_cxc(tmp_path / "v.cxc", session) == [tmp_path / "v.cxc"]
@@ -49,7 +43,7 @@ def test_map_level_and_ticked_blocks(session, ensemble_folder, blocks_folder, tm
 
 @pytest.mark.parametrize("looking", [(-1.0, 0.0, 0.0), (-1.0, -0.35, -0.35), (0.2, 0.9, -0.4)])
 def test_camera_looks_as_naparis_does(session, ensemble_folder, tmp_path, looking):
-    opened(session, ensemble_folder)
+    opened(session.viewer, ensemble_folder)
     seen_by = view.camera(session.viewer)
     seen_by.set_view_direction(looking, (0.0, 1.0, 0.0) if abs(looking[1]) < 0.8 else (1.0, 0.0, 0.0))
     write_cxc(tmp_path / "v.cxc", session)
@@ -64,7 +58,7 @@ def test_camera_looks_as_naparis_does(session, ensemble_folder, tmp_path, lookin
 
 
 def test_a_decoded_map_is_written_beside_the_script(session, run_folder, tmp_path):
-    opened(session, run_folder)
+    opened(session.viewer, run_folder)
     script, beside = write_cxc(tmp_path / "v.cxc", session)
     np.testing.assert_array_equal(read_map(beside).data, session.ensemble.volume.data)
     assert f'open "{beside.resolve()}"' in script.read_text()
@@ -73,7 +67,7 @@ def test_a_decoded_map_is_written_beside_the_script(session, run_folder, tmp_pat
 def test_nothing_shown_or_no_folder_is_said(session, ensemble_folder, tmp_path):
     with pytest.raises(HeteroError, match="No map is shown"):
         write_cxc(tmp_path / "v.cxc", session)
-    opened(session, ensemble_folder)
+    opened(session.viewer, ensemble_folder)
     with pytest.raises(HeteroError, match="its folder is not there"):
         write_cxc(tmp_path / "gone" / "v.cxc", session)
 
@@ -81,10 +75,8 @@ def test_nothing_shown_or_no_folder_is_said(session, ensemble_folder, tmp_path):
 def test_the_button_writes_and_says_where(viewer, ensemble_folder, tmp_path, monkeypatch):
     from qtpy.QtWidgets import QFileDialog
 
-    for layer_tuple in readers.read(ensemble_folder):
-        layers.add(viewer, [layer_tuple])
-    widget = EnsembleWidget(viewer, "llvmpipe")
-    viewer.window.add_dock_widget(widget, name="Ensemble", area="right")
+    opened(viewer, ensemble_folder)
+    widget = docked(viewer, EnsembleWidget)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "seen"), ""))
     widget.chimerax.click()
     assert (tmp_path / "seen.cxc").is_file() and "Kept in" in widget.script.text()

@@ -6,9 +6,10 @@ import pytest
 
 from hetero.commands import populations
 from hetero.errors import HeteroError
-from napari_hetero import layers, readers
 from napari_hetero.occupancy_model import OccupancyModel
 from napari_hetero.widgets.blocks import BlocksWidget
+
+from .scenes import docked, opened
 
 
 def two_groups(n: int = 400) -> pd.DataFrame:
@@ -57,11 +58,8 @@ def test_a_table_that_is_none_gets_one_sentence(tmp_path):
 
 
 def test_histogram_in_the_dock(viewer, ensemble_folder, blocks_folder, table, tmp_path, qtbot):
-    for folder in (ensemble_folder, blocks_folder):
-        layers.add(viewer, readers.read(folder))
-    viewer.dims.set_point(0, 0)
-    widget = BlocksWidget(viewer, "llvmpipe")
-    viewer.window.add_dock_widget(widget, name="Blocks", area="right")
+    opened(viewer, ensemble_folder, blocks_folder)
+    widget = docked(viewer, BlocksWidget)
     panel = widget.histogram
     assert "Open a table" in panel.empty.text() and panel.plot.isHidden()
     with qtbot.waitSignal(panel.measure.done, timeout=60_000):

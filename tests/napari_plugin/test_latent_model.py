@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
+from hetero.commands.latent_space import path_latents
 from hetero.errors import HeteroError
 from hetero.particles import read_indices
 from napari_hetero import layers, readers
@@ -13,7 +14,7 @@ from napari_hetero.latent_model import LatentModel
 from napari_hetero.process import in_process
 from napari_hetero.session import Session
 
-from .conftest import N_PARTICLES, RUN_APIX, RUN_BOX, arm_map
+from .scenes import N_PARTICLES, RUN_APIX, RUN_BOX, arm_map
 
 CIRCLE = np.column_stack([np.cos(t := np.linspace(0, 2 * np.pi, 60)), np.sin(t)])
 WHOLE, GRID = (-0.5, 1.5, -0.5, 1.5), (40, 40)
@@ -186,7 +187,7 @@ def test_anchors_and_path_lie_in_the_plane(latent, run_folder, tmp_path):
     traverse.run(
         traverse.Settings(run=run_folder, out=tmp_path / "way", how="direct", n=5, particles=tuple(latent.anchors))
     )
-    latent.take_path(tmp_path / "way")
+    latent.take_path(path_latents(tmp_path / "way"))
     places = latent.path_places()
     assert len(places) == 6 and np.abs(places.sum(axis=1) - 1).max() < 0.2  # the straight line from (1, 0) to (0, 1)
     latent.clear_path()

@@ -12,22 +12,14 @@ from napari_hetero.latest import LatestWins
 from napari_hetero.widgets.ensemble import EnsembleWidget
 from napari_hetero.widgets.latent import LatentWidget
 
-from .conftest import arm_map, run_latents, write_run
-
-NO_CARD = "llvmpipe"
-
-
-def docked(viewer, kind=LatentWidget, name="Latent"):
-    widget = kind(viewer, NO_CARD)
-    viewer.window.add_dock_widget(widget, name=name, area="right")
-    return widget
+from .scenes import arm_map, docked, opened, run_latents, write_run
 
 
 @pytest.fixture
 def dock(viewer, run_folder):
     """The dock with the run open, in the plane of z1 and z2."""
-    layers.add(viewer, readers.read(run_folder))
-    widget = docked(viewer)
+    opened(viewer, run_folder)
+    widget = docked(viewer, LatentWidget)
     viewer.window.resize(1300, 1000)
     widget.model.set_axes("z1", "z2")
     yield widget
@@ -35,7 +27,7 @@ def dock(viewer, run_folder):
 
 
 def settle(dock, qtbot):
-    qtbot.waitUntil(lambda: not dock.decoder.busy and not dock.searcher.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.plane.decoder.busy and not dock.plane.searcher.busy, timeout=60_000)
 
 
 def circle(x, y, radius=0.3):
@@ -47,19 +39,36 @@ def on_screen(dock, x, y) -> QPoint:
     """Where a point of the plane is, in the plot's viewport."""
     from qtpy.QtCore import QPointF
 
-    return dock.plot.mapFromScene(dock.plot.box.mapViewToScene(QPointF(x, y)))
+    return dock.plane.plot.mapFromScene(dock.plane.plot.box.mapViewToScene(QPointF(x, y)))
 
 
 def test_empty_dock_says_what_to_open(viewer):
-    widget = docked(viewer)
+    widget = docked(viewer, LatentWidget)
     assert "Open the folder of a trained run" in widget.empty.text() and widget.body.isHidden()
 
 
 def test_a_folder_that_is_no_run_gets_one_sentence(viewer, tmp_path, qtbot):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "latents.npz").write_bytes(b"x")
-    widget = docked(viewer)
-    assert "is not a run" in widget.open_path(tmp_path)
+    widget = docked(viewer, LatentWidget)
+    with qtbot.waitSignal(widget.opener.finished, timeout=20_000) as caught:
+        widget.open_path(tmp_path)
+    assert "is not a run" in str(caught.args[1]) and not viewer.layers
+
+
+def test_opening_a_run_does_not_hold_the_screen(viewer, run_folder, qtbot, monkeypatch):
+    from hetero.commands import latent_space
+
+    quick = latent_space.level_of
+    monkeypatch.setattr(latent_space, "level_of", lambda volume: (time.sleep(0.5), quick(volume))[1])
+    widget = docked(viewer, LatentWidget)
+    started = time.perf_counter()
+    widget.open_path(run_folder)
+    assert time.perf_counter() - started < 0.2 and widget.opening.text() == "Opening run ..."
+    with qtbot.waitSignal(widget.opener.finished, timeout=20_000):
+        pass
+    assert widget.opening.isHidden() and widget.choice.currentText() == "run"
+    settle(widget, qtbot)
 
 
 def test_a_homogeneous_run_shows_its_map_and_says_so(viewer, tmp_path):
@@ -68,30 +77,30 @@ def test_a_homogeneous_run_shows_its_map_and_says_so(viewer, tmp_path):
     space = keywords["metadata"][layers.KEY]["space"]
     object.__setattr__(space.run, "latents", np.zeros((0, 0), np.float32))
     layers.add(viewer, [(data, keywords, kind)])
-    widget = docked(viewer)
+    widget = docked(viewer, LatentWidget)
     assert "homogeneous" in widget.empty.text() and widget.body.isHidden()
 
 
 def test_mouse_click_decodes_and_hover_names_the_particle(dock, qtbot):
     settle(dock, qtbot)
     place = on_screen(dock, 1.0, 0.0)
-    qtbot.mouseMove(dock.plot.viewport(), place)
-    with qtbot.waitSignal(dock.decoder.finished, timeout=10_000):
-        qtbot.mouseClick(dock.plot.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseMove(dock.plane.plot.viewport(), place)
+    with qtbot.waitSignal(dock.plane.decoder.finished, timeout=10_000):
+        qtbot.mouseClick(dock.plane.plot.viewport(), Qt.MouseButton.LeftButton, pos=place)
     np.testing.assert_allclose(dock.session.ensemble.volume.data, arm_map(1, 0), atol=0.05)
-    assert "near particle 1" in dock.session.ensemble.name and dock.problem.isHidden()
-    dock.plot.hovered.emit(*dock.model.plane.points[5].tolist())
-    assert dock.under.text() == "particle 1,005"
+    assert "near particle 1" in dock.session.ensemble.name and dock.plane.problem.isHidden()
+    dock.plane.plot.hovered.emit(*dock.model.plane.points[5].tolist())
+    assert dock.plane.under.text() == "particle 1,005"
 
 
 def test_far_clicks_are_marked(dock, qtbot):
-    with qtbot.waitSignal(dock.decoder.finished, timeout=20_000):
-        dock.plot.pointed.emit(0.6, 0.6)
-    assert "extrapolation" in dock.problem.text() and not dock.problem.isHidden()
-    dock.snap.setChecked(True)
-    with qtbot.waitSignal(dock.decoder.finished, timeout=20_000):
-        dock.plot.pointed.emit(0.6, 0.6)
-    assert dock.problem.isHidden()
+    with qtbot.waitSignal(dock.plane.decoder.finished, timeout=20_000):
+        dock.plane.plot.pointed.emit(0.6, 0.6)
+    assert "extrapolation" in dock.plane.problem.text() and not dock.plane.problem.isHidden()
+    dock.plane.snap.setChecked(True)
+    with qtbot.waitSignal(dock.plane.decoder.finished, timeout=20_000):
+        dock.plane.plot.pointed.emit(0.6, 0.6)
+    assert dock.plane.problem.isHidden()
 
 
 def test_fifty_quick_clicks_end_on_the_last_one(dock, qtbot, monkeypatch):
@@ -104,13 +113,13 @@ def test_fifty_quick_clicks_end_on_the_last_one(dock, qtbot, monkeypatch):
         return quick(z, box)
 
     object.__setattr__(run, "decoder", decoder)
-    before = dock.decoder.begun
+    before = dock.plane.decoder.begun
     clicks = [(k / 49, 0.2 * np.sin(k)) for k in range(50)]
     for click in clicks:
-        dock.plot.pointed.emit(*click)
+        dock.plane.plot.pointed.emit(*click)
         qtbot.wait(5)
     settle(dock, qtbot)
-    assert dock.decoder.begun - before < 40
+    assert dock.plane.decoder.begun - before < 40
     np.testing.assert_allclose(dock.model.look.at, clicks[-1], atol=1e-5)
     np.testing.assert_allclose(dock.session.ensemble.volume.data, arm_map(*clicks[-1]), atol=1e-3)
 
@@ -125,8 +134,8 @@ def test_the_screen_is_never_blocked_by_a_decode(dock, qtbot):
 
     object.__setattr__(dock.model.space.run, "decoder", decoder)
     started = time.perf_counter()
-    dock.plot.pointed.emit(1.0, 0.0)
-    assert time.perf_counter() - started < 0.2 and dock.decoder.busy
+    dock.plane.plot.pointed.emit(1.0, 0.0)
+    assert time.perf_counter() - started < 0.2 and dock.plane.decoder.busy
     settle(dock, qtbot)
 
 
@@ -148,10 +157,10 @@ def test_an_error_in_a_decode_does_not_end_clicking(qtbot):
 
 def test_lasso_by_mouse_selects_and_counts(dock, qtbot):
     settle(dock, qtbot)
-    qtbot.keyClick(dock.plot, Qt.Key.Key_L)
-    if not dock.lasso.isChecked():  # a window without the focus gets no shortcuts
-        dock.lasso.click()
-    port, corners = dock.plot.viewport(), [(0.6, -0.18), (1.15, -0.18), (1.15, 0.4), (0.6, 0.4)]
+    qtbot.keyClick(dock.plane.plot, Qt.Key.Key_L)
+    if not dock.plane.lasso.isChecked():  # a window without the focus gets no shortcuts
+        dock.plane.lasso.click()
+    port, corners = dock.plane.plot.viewport(), [(0.6, -0.18), (1.15, -0.18), (1.15, 0.4), (0.6, 0.4)]
     qtbot.mousePress(port, Qt.MouseButton.LeftButton, pos=on_screen(dock, *corners[0]))
     for corner in corners[1:]:
         drag(port, on_screen(dock, *corner))
@@ -160,7 +169,7 @@ def test_lasso_by_mouse_selects_and_counts(dock, qtbot):
     assert abs(dock.model.count("selection 1") - expected) <= 4 and expected > 150  # corners fall on whole pixels
     [words] = dock.selections.counts().values()
     assert words == f"{dock.model.count('selection 1')} ({dock.model.count('selection 1') / 6:.1f} %)"
-    assert not dock.lasso.isChecked()
+    assert not dock.plane.lasso.isChecked()
 
 
 def drag(port, pos):
@@ -177,8 +186,8 @@ def drag(port, pos):
 
 
 def test_sets_of_selections_by_buttons(dock, qtbot):
-    dock.plot.lassoed.emit(circle(1, 0))
-    dock.plot.lassoed.emit(np.array([[-0.3, -0.3], [1.4, -0.3], [1.4, 0.3], [-0.3, 0.3]]))
+    dock.plane.plot.lassoed.emit(circle(1, 0))
+    dock.plane.plot.lassoed.emit(np.array([[-0.3, -0.3], [1.4, -0.3], [1.4, 0.3], [-0.3, 0.3]]))
     panel = dock.selections
     panel.first.setCurrentText("selection 2")
     panel.second.setCurrentText("selection 1")
@@ -189,7 +198,7 @@ def test_sets_of_selections_by_buttons(dock, qtbot):
     }  # fmt: skip
     panel.first.setCurrentText("selection 1")
     panel.combine.click()
-    assert "No particle is in" in dock.problem.text()
+    assert "No particle is in" in dock.plane.problem.text()
     panel.table.selectRow(0)
     assert dock.model.current == "selection 1"
     panel.remove.click()
@@ -199,7 +208,7 @@ def test_sets_of_selections_by_buttons(dock, qtbot):
 def test_save_needs_the_particle_file_for_star(dock, tmp_path, monkeypatch, qtbot):
     from qtpy.QtWidgets import QFileDialog
 
-    dock.plot.lassoed.emit(circle(1, 0))
+    dock.plane.plot.lassoed.emit(circle(1, 0))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.star"), ""))
     dock.selections.save.button.click()
     assert "choose the run's particle file" in dock.selections.save.message.text()
@@ -210,7 +219,7 @@ def test_save_needs_the_particle_file_for_star(dock, tmp_path, monkeypatch, qtbo
 
 
 def test_mean_map_of_a_selection_is_drawn(dock, qtbot):
-    dock.plot.lassoed.emit(circle(0, 1))
+    dock.plane.plot.lassoed.emit(circle(0, 1))
     with qtbot.waitSignal(dock.selections.mean.done, timeout=20_000):
         dock.selections.mean.button.click()
     assert dock.session.ensemble.name == "mean of 32 maps of selection 1"
@@ -225,10 +234,10 @@ def test_reconstruct_of_a_selection_opens_its_map(viewer, tmp_path, qtbot):
     folder = write_run(
         tmp_path / "run", z.astype(np.float32), np.arange(120), {"particles": str(tmp_path / "p" / "particles.star")}
     )
-    layers.add(viewer, readers.read(folder))
-    dock = docked(viewer)
+    opened(viewer, folder)
+    dock = docked(viewer, LatentWidget)
     dock.model.set_axes("z1", "z2")
-    dock.plot.lassoed.emit(circle(1, 0))
+    dock.plane.plot.lassoed.emit(circle(1, 0))
     panel = dock.selections
     assert panel.file.text().endswith("particles.star")
     with qtbot.waitSignal(panel.reconstruct.done, timeout=150_000) as caught:
@@ -242,10 +251,10 @@ def test_path_along_a_component_is_drawn_and_played(dock, run_folder, qtbot):
     with qtbot.waitSignal(panel.make.done, timeout=150_000):
         panel.make.button.click()
     assert (run_folder / "path_pc1" / "path.csv").is_file() and len(dock.session.ensemble.ensemble) == 5
-    assert len(dock.plot.line.getData()[0]) == 5
+    assert len(dock.plane.plot.line.getData()[0]) == 5
     marks = []
     for _ in range(5):
-        marks.append((dock.plot.marker.getData()[0][0], dock.plot.marker.getData()[1][0]))
+        marks.append((dock.plane.plot.marker.getData()[0][0], dock.plane.plot.marker.getData()[1][0]))
         panel.play.step()
     np.testing.assert_allclose(sorted(marks), sorted(dock.model.path_places().tolist()), atol=1e-3)
     assert "the run's centre" in str(dock.session.ensemble.level())
@@ -262,10 +271,10 @@ def test_path_between_particles_asks_for_them(dock, qtbot):
     panel.make.button.click()
     assert "click one, press Add particle" in panel.make.message.text()
     for point in ((1, 0), (0, 1)):
-        with qtbot.waitSignal(dock.decoder.finished, timeout=10_000):
-            dock.plot.pointed.emit(*point)
+        with qtbot.waitSignal(dock.plane.decoder.finished, timeout=10_000):
+            dock.plane.plot.pointed.emit(*point)
         panel.add.click()
-    assert panel.anchors.text().startswith("through 1,") and len(dock.plot.anchors.getData()[0]) == 2
+    assert panel.anchors.text().startswith("through 1,") and len(dock.plane.plot.anchors.getData()[0]) == 2
     panel.maps.setValue(3)
     with qtbot.waitSignal(panel.make.done, timeout=150_000):
         panel.make.button.click()
@@ -285,30 +294,30 @@ def test_cancelled_analysis_leaves_nothing(dock, run_folder, qtbot):
 def test_deleting_the_run_and_switching_runs_under_the_dock(dock, tmp_path, qtbot):
     viewer, first = dock.viewer, dock.session.run_layer
     other = write_run(tmp_path / "other", run_latents() * 2, np.arange(600))
-    dock.plot.lassoed.emit(circle(1, 0))
+    dock.plane.plot.lassoed.emit(circle(1, 0))
     layers.add(viewer, readers.read(other))
     assert dock.choice.currentText() == "other" and dock.selections.counts() == {}
     dock.session.use_run(first)
     assert list(dock.selections.counts()) == ["selection 1"]
-    dock.plot.pointed.emit(1.0, 0.0)
+    dock.plane.plot.pointed.emit(1.0, 0.0)
     viewer.layers.remove(first)
     settle(dock, qtbot)
     assert dock.choice.currentText() == "other"
-    dock.plot.pointed.emit(1.0, 0.0)
+    dock.plane.plot.pointed.emit(1.0, 0.0)
     viewer.layers.clear()
     settle(dock, qtbot)
     assert dock.body.isHidden() and "No run is open" in dock.empty.text()
 
 
 def test_closing_the_dock_while_it_decodes(viewer, run_folder, qtbot):
-    layers.add(viewer, readers.read(run_folder))
-    widget = docked(viewer)
+    opened(viewer, run_folder)
+    widget = docked(viewer, LatentWidget)
     space = widget.model.space
     quick = space.run.decoder
     object.__setattr__(space.run, "decoder", lambda z, box: (time.sleep(0.3), quick(z, box))[1])
     for k in range(5):
-        widget.plot.pointed.emit(k / 5, 0.0)
-    widget.plot.redraw()
+        widget.plane.plot.pointed.emit(k / 5, 0.0)
+    widget.plane.plot.redraw()
     viewer.window.remove_dock_widget(widget)
     widget.close()
     widget.deleteLater()
@@ -321,10 +330,10 @@ def test_closing_the_dock_while_it_decodes(viewer, run_folder, qtbot):
 def test_two_viewers_and_two_docks(make_napari_viewer, run_folder, qtbot):
     one, two = make_napari_viewer(show=True), make_napari_viewer(show=True)
     for viewer in (one, two):
-        layers.add(viewer, readers.read(run_folder))
-    first, second, beside = docked(one), docked(two), docked(one, EnsembleWidget, "Ensemble")
-    first.plot.lassoed.emit(circle(0, 0, 3))
-    first.plot.pointed.emit(0.0, 0.0)
+        opened(viewer, run_folder)
+    first, second, beside = docked(one, LatentWidget), docked(two, LatentWidget), docked(one, EnsembleWidget)
+    first.plane.plot.lassoed.emit(circle(0, 0, 3))
+    first.plane.plot.pointed.emit(0.0, 0.0)
     settle(first, qtbot)
     settle(second, qtbot)
     assert "near particle" in beside.name.text() and second.session.ensemble.name == "centre of the run"
@@ -333,10 +342,10 @@ def test_two_viewers_and_two_docks(make_napari_viewer, run_folder, qtbot):
 
 
 def test_zooming_makes_a_finer_picture(dock, qtbot):
-    dock.plot.box.setRange(xRange=(0.9, 1.1), yRange=(-0.1, 0.1), padding=0)
-    dock.plot.redraw()
-    rect = dock.plot.image.mapRectToParent(dock.plot.image.boundingRect())
+    dock.plane.plot.box.setRange(xRange=(0.9, 1.1), yRange=(-0.1, 0.1), padding=0)
+    dock.plane.plot.redraw()
+    rect = dock.plane.plot.image.mapRectToParent(dock.plane.plot.image.boundingRect())
     np.testing.assert_allclose([rect.left(), rect.right()], [0.9, 1.1], atol=1e-6)
-    dock.whole.click()
-    rect = dock.plot.image.mapRectToParent(dock.plot.image.boundingRect())
+    dock.plane.whole.click()
+    rect = dock.plane.plot.image.mapRectToParent(dock.plane.plot.image.boundingRect())
     assert rect.left() < -0.1 and rect.right() > 1.1

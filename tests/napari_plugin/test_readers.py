@@ -33,7 +33,9 @@ def test_manifest_is_valid_and_everything_it_names_is_there():
     manifest = PluginManifest.from_file(YAML)
     assert manifest.name == "hetero-em"
     manifest.validate_imports()
-    assert {w.display_name for w in manifest.contributions.widgets} == {"Ensemble", "Latent", "Blocks", "Level"}
+    assert {w.display_name for w in manifest.contributions.widgets} == {
+        "Ensemble", "Latent", "Blocks", "Motion", "Level",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

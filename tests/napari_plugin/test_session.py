@@ -5,20 +5,17 @@ import pytest
 
 from hetero.commands import occupancy
 from hetero.maps import open_ensemble
-from napari_hetero import layers, meshes, readers, view
+from napari_hetero import meshes, view
 from napari_hetero.ensemble_model import EnsembleModel
-from napari_hetero.session import Session, acquire, release
+from napari_hetero.session import Session
+from napari_hetero.sessions import acquire, release
+
+from .scenes import opened
 
 
 @pytest.fixture
 def session(model):
     return Session(model, "llvmpipe (LLVM 15)")
-
-
-def opened(session, *folders):
-    for folder in folders:
-        layers.add(session.viewer, readers.read(folder))
-    return session
 
 
 def test_surface_of_a_ball_lies_at_its_radius_and_its_normals_point_out():
@@ -86,7 +83,7 @@ def test_view_stands_as_in_chimerax(session):
 
 
 def test_every_volume_is_drawn_at_its_own_level(session, ensemble_folder):
-    opened(session, ensemble_folder)
+    opened(session.viewer, ensemble_folder)
     sizes = []
     for k, level in enumerate((1.0, 0.02, 3.0, 40.0)):
         session.viewer.dims.set_point(0, k)
@@ -102,7 +99,7 @@ def test_every_volume_is_drawn_at_its_own_level(session, ensemble_folder):
 
 
 def test_iso_and_mesh_swap_and_iso_is_chosen_for_a_real_card(session, ensemble_folder, model):
-    opened(session, ensemble_folder)
+    opened(session.viewer, ensemble_folder)
     assert session.how == "mesh"
     session.set_rendering("iso")
     [drawn] = session.layers_of("drawn")
@@ -115,7 +112,8 @@ def test_iso_and_mesh_swap_and_iso_is_chosen_for_a_real_card(session, ensemble_f
 
 
 def test_level_set_by_hand_holds_for_its_volume_only(session, ensemble_folder):
-    model = opened(session, ensemble_folder).ensemble
+    opened(session.viewer, ensemble_folder)
+    model = session.ensemble
     assert str(model.level()) == "1 (2.0 s.d.), from ensemble.csv"
     model.set_level(0.5)
     assert (model.level().value, model.level().source) == (0.5, "set by you")
@@ -140,7 +138,7 @@ def test_without_levels_the_percentile_is_provisional_until_levels_are_taken(unl
 
 
 def test_blocks_are_coloured_where_they_are(session, ensemble_folder, blocks_folder):
-    opened(session, ensemble_folder, blocks_folder)
+    opened(session.viewer, ensemble_folder, blocks_folder)
     [drawn] = session.layers_of("drawn")
     red = drawn.vertex_colors[:, 0] > 1.5 * drawn.vertex_colors[:, 1]  # #ee6677: the arm at +x, which even maps have
     assert red.any()
@@ -150,7 +148,7 @@ def test_blocks_are_coloured_where_they_are(session, ensemble_folder, blocks_fol
 
 
 def test_occupancy_is_the_engines(session, ensemble_folder, blocks_folder):
-    opened(session, ensemble_folder, blocks_folder)
+    opened(session.viewer, ensemble_folder, blocks_folder)
     for k in range(4):
         session.viewer.dims.set_point(0, k)
         expected = occupancy.measure(
@@ -161,7 +159,8 @@ def test_occupancy_is_the_engines(session, ensemble_folder, blocks_folder):
 
 
 def test_blocks_overlay_in_iso_sits_on_the_occupied_part(session, ensemble_folder, blocks_folder):
-    opened(session, ensemble_folder, blocks_folder).set_rendering("iso")
+    opened(session.viewer, ensemble_folder, blocks_folder)
+    session.set_rendering("iso")
     overlay = session.layers_of("drawn")[1]
     occupied = session.ensemble.volume.data >= session.ensemble.level().value
     core = np.where(occupied, session.blocks.labels, 0)
@@ -172,7 +171,7 @@ def test_blocks_overlay_in_iso_sits_on_the_occupied_part(session, ensemble_folde
 
 
 def test_blocks_of_another_grid_get_a_sentence_and_no_overlay(session, ensemble_folder, other_grid_folder):
-    opened(session, ensemble_folder, other_grid_folder)
+    opened(session.viewer, ensemble_folder, other_grid_folder)
     assert "another grid (8 x 8 x 8 voxels of 3 Å)" in session.misfit
     assert np.isnan(session.blocks.occupancy).all()
     [drawn] = session.layers_of("drawn")
@@ -182,7 +181,7 @@ def test_blocks_of_another_grid_get_a_sentence_and_no_overlay(session, ensemble_
 
 
 def test_unreadable_volume_is_said_and_the_next_one_drawn(session, ensemble_folder):
-    opened(session, ensemble_folder)
+    opened(session.viewer, ensemble_folder)
     (ensemble_folder / "vol_1.mrc").unlink()
     session.viewer.dims.set_point(0, 1)
     assert "vol_1.mrc" in session.problem
@@ -193,7 +192,7 @@ def test_unreadable_volume_is_said_and_the_next_one_drawn(session, ensemble_fold
 
 @pytest.mark.parametrize("which", ["maps", "drawn", "blocks", "all"])
 def test_deleted_layers(session, ensemble_folder, blocks_folder, which):
-    opened(session, ensemble_folder, blocks_folder)
+    opened(session.viewer, ensemble_folder, blocks_folder)
     chosen = {"maps": [session.maps_layer], "blocks": [session.blocks_layer], "drawn": session.layers_of("drawn")}
     if which == "all":
         session.viewer.layers.select_all()
@@ -205,14 +204,14 @@ def test_deleted_layers(session, ensemble_folder, blocks_folder, which):
     assert (session.blocks is None) == (which in ("blocks", "all"))
     if which == "maps":
         assert not session.layers_of("drawn")
-        opened(session, ensemble_folder)
+        opened(session.viewer, ensemble_folder)
     if session.ensemble is not None:
         session.ensemble.go_to(2)
         assert len(session.layers_of("drawn")) == 1
 
 
 def test_slices_are_cut_from_the_maps_in_2d(session, ensemble_folder, blocks_folder):
-    opened(session, ensemble_folder, blocks_folder)
+    opened(session.viewer, ensemble_folder, blocks_folder)
     assert session.viewer.dims.ndisplay == 3 and not session.maps_layer.visible
     session.viewer.dims.ndisplay = 2
     assert session.maps_layer.visible and session.blocks_layer.visible and not session.layers_of("drawn")[0].visible
@@ -221,7 +220,7 @@ def test_slices_are_cut_from_the_maps_in_2d(session, ensemble_folder, blocks_fol
 
 
 def test_single_map_is_an_ensemble_of_one(session, ensemble_folder, blocks_folder):
-    opened(session, ensemble_folder / "vol_2.mrc", blocks_folder)
+    opened(session.viewer, ensemble_folder / "vol_2.mrc", blocks_folder)
     assert (session.ensemble.title, len(session.ensemble.ensemble)) == ("vol_2", 1)
     assert np.isfinite(session.blocks.occupancy).all()
     assert len(session.layers_of("drawn")) == 1
@@ -231,7 +230,7 @@ def test_newer_ensemble_takes_over_and_the_older_can_be_chosen(session, ensemble
     (tmp_path / "more").mkdir()
     for k in range(2):
         (tmp_path / "more" / f"other_{k}.mrc").write_bytes((ensemble_folder / f"vol_{k}.mrc").read_bytes())
-    opened(session, ensemble_folder, tmp_path / "more")
+    opened(session.viewer, ensemble_folder, tmp_path / "more")
     assert session.ensemble.name == "other_0"
     session.use_maps(session.layers_of("ensemble")[0])
     session.tidy()

@@ -7,26 +7,12 @@ import pytest
 
 from hetero.commands import level as level_command
 from hetero.commands import occupancy
-from napari_hetero import layers, readers, session
+from napari_hetero import sessions
 from napari_hetero.widgets.blocks import BlocksWidget
 from napari_hetero.widgets.ensemble import EnsembleWidget
 from napari_hetero.widgets.level import LevelWidget
 
-NO_CARD = "llvmpipe"
-
-
-def docked(viewer, kind, name="dock"):
-    widget = kind(viewer, NO_CARD)
-    viewer.window.add_dock_widget(widget, name=name, area="right")
-    return widget
-
-
-def opened(viewer, *folders):
-    """Open folders, and go to the first volume: napari centres its sliders."""
-    for folder in folders:
-        layers.add(viewer, readers.read(folder))
-    if viewer.dims.ndim == 4:
-        viewer.dims.set_point(0, 0)
+from .scenes import docked, opened
 
 
 @pytest.fixture
@@ -50,9 +36,7 @@ def level_dock(viewer, ensemble_folder):
 
 
 def test_empty_docks_say_what_to_open(viewer):
-    ensemble, blocks, level = (
-        docked(viewer, kind, kind.__name__) for kind in (EnsembleWidget, BlocksWidget, LevelWidget)
-    )
+    ensemble, blocks, level = (docked(viewer, kind) for kind in (EnsembleWidget, BlocksWidget, LevelWidget))
     assert "Open a folder of maps" in ensemble.empty.text() and ensemble.body.isHidden()
     assert "No blocks are open" in blocks.problem.text()
     assert "No maps are open" in level.empty.text() and not level.run.button.isEnabled()
@@ -134,9 +118,10 @@ def test_find_blocks_opens_what_it_found(viewer, tmp_path, qtbot):
     widget = docked(viewer, BlocksWidget)
     with qtbot.waitSignal(widget.find.job.finished, timeout=120_000) as caught:
         widget.find.button.click()
-    assert caught.args[0]["kind"] == "blocks", caught.args[0]
+    answer, _ = caught.args[0]
+    assert answer["kind"] == "blocks"
     assert (tmp_path / "few_blocks" / "blocks.csv").is_file()
-    assert widget.table.rowCount() == caught.args[0]["n"]
+    assert widget.table.rowCount() == answer["n"]
 
 
 def test_finding_no_blocks_is_said(viewer, ensemble_folder, qtbot):
@@ -212,7 +197,7 @@ def test_level_of_a_selected_map_layer_contours_it(level_dock, ensemble_folder, 
 
 def test_deleting_layers_under_the_docks(viewer, ensemble_folder, blocks_folder, qtbot):
     opened(viewer, ensemble_folder, blocks_folder)
-    ensemble, blocks, _ = (docked(viewer, kind, kind.__name__) for kind in (EnsembleWidget, BlocksWidget, LevelWidget))
+    ensemble, blocks, _ = (docked(viewer, kind) for kind in (EnsembleWidget, BlocksWidget, LevelWidget))
     viewer.layers.remove(ensemble.session.maps_layer)
     qtbot.waitUntil(lambda: not ensemble.session.layers_of("drawn"), timeout=2000)
     assert ensemble.body.isHidden() and "No maps are open" in ensemble.empty.text()
@@ -226,7 +211,7 @@ def test_two_viewers_do_not_disturb_each_other(make_napari_viewer, ensemble_fold
     opened(one, ensemble_folder, blocks_folder)
     opened(two, ensemble_folder)
     first, second = docked(one, EnsembleWidget), docked(two, EnsembleWidget)
-    blocks = docked(one, BlocksWidget, "blocks")
+    blocks = docked(one, BlocksWidget)
     first.slider.setValue(2)
     assert (first.name.text(), second.name.text()) == ("vol_2", "vol_0")
     assert blocks.session is first.session is not second.session
@@ -246,7 +231,7 @@ def test_closing_the_docks_ends_the_session_and_a_running_job(viewer, ensemble_f
     widget.close()
     widget.deleteLater()
     qtbot.waitUntil(lambda: ticket.cancelled, timeout=2000)
-    assert held not in [entry[0] for entry in session._open.values()]
+    assert held not in [entry[0] for entry in sessions._open.values()]
     assert QThreadPool.globalInstance().waitForDone(3000)
     assert (ensemble_folder / "ensemble.csv").read_bytes() == files
     viewer.dims.set_point(0, 3)

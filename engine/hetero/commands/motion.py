@@ -70,7 +70,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     inside = None
     if settings.mask is not None:
         inside = model.decoder.frame.inside(read_map(settings.mask))
-    path, ratio = _path(settings, model, inside)
+    path, ratio = motion_path(settings, model, inside)
     motion = motion_between(model.decoder, path[0], path[-1])
     rigid = None if inside is None else rigid_body(motion, inside)
     with atomic_folder(settings.out, FOLDER) as folder:
@@ -88,7 +88,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     return answer
 
 
-def _path(settings: Settings, model: Run, inside: np.ndarray | None) -> tuple[np.ndarray, list[float] | None]:
+def motion_path(settings: Settings, model: Run, inside: np.ndarray | None) -> tuple[np.ndarray, list[float] | None]:
     """``(n, zdim)`` points along the way, and the localised motions' ratios."""
     n = max(2, settings.steps)
     if settings.start or settings.end:

@@ -30,7 +30,7 @@ class GaussianDecoder:
 
     def models(self, z: np.ndarray) -> Iterator[GaussianModel]:
         """The Gaussians themselves, in the order of ``z``."""
-        for point in np.atleast_2d(np.asarray(z, dtype=np.float32)):
+        for point in np.atleast_2d(np.array(z, dtype=np.float32)):  # torch takes no read-only array
             with torch.no_grad():
                 cloud = self.network.decode(torch.from_numpy(point)[None])
             sigmas = cloud.sigmas[0] if cloud.sigmas.ndim == 2 else cloud.sigmas
@@ -39,5 +39,5 @@ class GaussianDecoder:
     def gaussians(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centres ``(b, g, 3)`` Å along z, y, x in the map's frame, and masses ``(b, g)``, of many latents at once."""
         with torch.no_grad():
-            cloud = self.network.decode(torch.as_tensor(np.asarray(z, dtype=np.float32)))
+            cloud = self.network.decode(torch.from_numpy(np.array(z, dtype=np.float32)))
         return cloud.centres.double().numpy()[..., ::-1] + self.frame.middle, cloud.masses.double().numpy()

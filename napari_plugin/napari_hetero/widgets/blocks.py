@@ -15,6 +15,9 @@ from qtpy.QtWidgets import (
 )
 
 from hetero.commands import blocks as blocks_command
+from napari_hetero import layers
+from napari_hetero.files import free_path
+from napari_hetero.readers import read
 from napari_hetero.widgets.histogram import HistogramPanel
 from napari_hetero.widgets.parts import Dock, JobRow, empty_table, fill_choice, say, sentence
 
@@ -183,17 +186,24 @@ class BlocksWidget(Dock):
         if self.session.ensemble is None:
             return None
         folder = self.session.ensemble.ensemble.folder.resolve()
-        settings = blocks_command.Settings(folder=folder, out=_free_name(folder))
-        return lambda progress: blocks_command.run(settings, progress)
+        out = free_path(folder.with_name(f"{folder.name}_blocks"))
+        settings = blocks_command.Settings(folder=folder, out=out)
+        return lambda progress: _found(blocks_command.run(settings, progress))
 
-    def _on_found(self, answer: dict) -> None:
+    def _on_found(self, outcome: tuple) -> None:
+        answer, tuples = outcome
+        layers.add(self.viewer, tuples)
         if not answer["n"]:
             say(
                 self.find.message,
                 "No blocks were found: no set of voxels comes and goes together often enough to be told from chance.",
             )
-        elif not self.open_path(answer["path"]):
+        else:
             say(self.find.message, f"{answer['n']} blocks, kept in {answer['path']}")
+
+
+def _found(answer: dict) -> tuple:
+    return answer, read(answer["path"]) if answer["n"] else []
 
 
 def _swatch(color: str) -> QIcon:
@@ -206,12 +216,3 @@ def _swatch(color: str) -> QIcon:
     painter.drawRoundedRect(2, 2, 28, 28, 7, 7)
     painter.end()
     return QIcon(pixmap)
-
-
-def _free_name(folder):
-    """A folder beside the ensemble's that is not there yet: ``maps_blocks``, ``maps_blocks_2``, ..."""
-    out, n = folder.parent / f"{folder.name}_blocks", 1
-    while out.exists():
-        n += 1
-        out = folder.parent / f"{folder.name}_blocks_{n}"
-    return out

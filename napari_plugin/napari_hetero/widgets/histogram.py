@@ -9,13 +9,12 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 
 from hetero.commands import occupancy as occupancy_command
 from hetero.errors import HeteroError
-from napari_hetero.latent_model import free_path
+from napari_hetero.files import free_path
 from napari_hetero.occupancy_model import OccupancyModel
-from napari_hetero.widgets.parts import JobRow, fill_choice, line, say, sentence
+from napari_hetero.widgets.parts import SAVE_PARTICLES, JobRow, ask_particle_file, fill_choice, line, say, sentence
 
 _EMPTY = "Open a table of occupancies (of volumes or particles), or measure the blocks in every map that is open."
 _AXIS = "#8d96a3"
-_SAVE = "RELION (*.star);;cryoSPARC (*.cs);;Numbers (*.csv *.txt *.npy);;cryoDRGN (*.pkl)"
 
 
 class Histogram(pg.GraphicsLayoutWidget):
@@ -181,10 +180,10 @@ class HistogramPanel(QWidget):
     def _saving(self):
         if self.model is None:
             return None
-        out, _ = QFileDialog.getSaveFileName(self, "Save particles at or above the cut", "", _SAVE)
+        out, _ = QFileDialog.getSaveFileName(self, "Save particles at or above the cut", "", SAVE_PARTICLES)
         original = None
         if out and Path(out).suffix.lower() in (".star", ".cs"):
-            original, _ = QFileDialog.getOpenFileName(self, "The run's particle file", "", "Particles (*.star *.cs)")
+            original = ask_particle_file(self)
             if not original:
                 return None
         model, given = self.model, Path(original) if original else None

@@ -2,10 +2,12 @@
 
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from hetero.errors import HeteroError
+from hetero.commands.latent_space import path_latents
+from napari_hetero import layers
 from napari_hetero.decoded_model import DecodedModel
-from napari_hetero.latent_model import free_path
+from napari_hetero.files import free_path
 from napari_hetero.process import in_process
+from napari_hetero.readers import read
 from napari_hetero.widgets.parts import JobRow, PlayButton, say, sentence
 
 _HOW = (
@@ -105,30 +107,28 @@ class PathsPanel(QWidget):
             values["particles"] = model.anchors
         if model.box < run.box:
             values["box"] = model.box
-        return lambda progress: in_process("traverse", values, progress)
+        return lambda progress: _made(in_process("traverse", values, progress))
 
-    def _on_made(self, answer: dict) -> None:
+    def _on_made(self, outcome: tuple) -> None:
         model, session = self.dock.model, self.dock.session
         if model is None:
             return
+        answer, z, tuples = outcome
         level = _level_of(session)
-        try:
-            model.take_path(answer["path"])
-        except HeteroError as error:
-            say(self.make.message, str(error), problem=True)
-            return
-        if self.dock.open_path(answer["path"]):
-            return
+        model.take_path(z)
+        layers.add(self.dock.viewer, tuples)
         if level is not None and session.ensemble is not None:
             session.ensemble.share_level(level)
         notes = " ".join(answer["path_notes"])
         say(self.make.message, f"{answer['n']} maps, kept in {answer['path']}. {notes}", problem=bool(notes))
 
 
+def _made(answer: dict) -> tuple:
+    return answer, path_latents(answer["path"]), read(answer["path"])
+
+
 def _level_of(session):
     """The level at which the run's maps are drawn now, or that of its centre."""
-    from napari_hetero import layers
-
     if isinstance(session.ensemble, DecodedModel):
         return session.ensemble.level().value
     return layers.tag(session.run_layer).get("level") if session.run_layer is not None else None

@@ -20,13 +20,14 @@ from qtpy.QtWidgets import (
 )
 
 from hetero.errors import HeteroError
+from napari_hetero import layers
 from napari_hetero.latent_model import OPERATIONS
 from napari_hetero.process import in_process
-from napari_hetero.widgets.parts import JobRow, empty_table, say, sentence
+from napari_hetero.readers import read
+from napari_hetero.widgets.parts import SAVE_PARTICLES, JobRow, ask_particle_file, empty_table, say, sentence
 
 _EMPTY = "Nothing is selected. Press Lasso and draw round some particles."
 _TOP = (("Selection", "Double-click to rename"), ("Particles", "How many, and their share of the run"))
-_SAVE = "RELION (*.star);;cryoSPARC (*.cs);;Numbers (*.csv *.txt *.npy);;cryoDRGN (*.pkl)"
 
 
 class SelectionsPanel(QWidget):
@@ -154,15 +155,12 @@ class SelectionsPanel(QWidget):
         assert operation in OPERATIONS
         try:
             self.dock.model.combine(self.first.currentText(), self.second.currentText(), operation)
-            say(self.dock.problem, "")
+            say(self.dock.plane.problem, "")
         except HeteroError as error:
-            say(self.dock.problem, str(error), problem=True)
+            say(self.dock.plane.problem, str(error), problem=True)
 
     def _on_browse(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "The run's particle file", "", "Particles (*.star *.cs *.txt *.mrcs)"
-        )
-        if path:
+        if path := ask_particle_file(self):
             self.file.setText(path)
 
     def _chosen(self) -> str | None:
@@ -175,7 +173,7 @@ class SelectionsPanel(QWidget):
         name = self._chosen()
         if name is None:
             return None
-        out, kind = QFileDialog.getSaveFileName(self, f"Save {name}", "", _SAVE)
+        out, kind = QFileDialog.getSaveFileName(self, f"Save {name}", "", SAVE_PARTICLES)
         return self.saving(name, Path(out), kind) if out else None
 
     def saving(self, name: str, out: Path, kind: str = ""):
@@ -222,10 +220,12 @@ class SelectionsPanel(QWidget):
 
         def work(progress):
             numbers = model.write_numbers(name, out)
-            return in_process("reconstruct", values | {"ind": str(numbers)}, progress)
+            answer = in_process("reconstruct", values | {"ind": str(numbers)}, progress)
+            return answer, read(Path(answer["out"]) / "map.mrc")
 
         return work
 
-    def _on_rebuilt(self, answer: dict) -> None:
-        if not self.dock.open_path(Path(answer["out"]) / "map.mrc"):
-            say(self.reconstruct.message, f"{answer['n']:,} particles, kept in {answer['out']}")
+    def _on_rebuilt(self, outcome: tuple) -> None:
+        answer, tuples = outcome
+        layers.add(self.dock.viewer, tuples)
+        say(self.reconstruct.message, f"{answer['n']:,} particles, kept in {answer['out']}")

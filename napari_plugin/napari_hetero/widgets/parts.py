@@ -2,10 +2,13 @@
 
 from functools import partial
 from itertools import count
+from pathlib import Path
+from weakref import WeakMethod
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import (
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -19,56 +22,58 @@ from qtpy.QtWidgets import (
 )
 
 from hetero.errors import Cancelled, HeteroError
-from napari_hetero import layers, session, view
+from napari_hetero import layers, sessions, view
 from napari_hetero.jobs import Job
+from napari_hetero.latest import LatestWins
+from napari_hetero.readers import read
 
 PLAY_MS = 150
+SAVE_PARTICLES = "RELION (*.star);;cryoSPARC (*.cs);;Numbers (*.csv *.txt *.npy);;cryoDRGN (*.pkl)"
 _users = count()
 
 
 class Dock(QWidget):
     """A dock of one viewer: follows the viewer's session and lets go of it when Qt deletes the dock.
 
-    Subclasses fill ``self.column`` and write :meth:`refresh`, which shows the session as it is.
+    Subclasses fill ``self.column`` and have a method ``refresh()``, which shows the session as it is.
     """
 
     def __init__(self, viewer, renderer: str | None = None):
         super().__init__()
         self.viewer = viewer
         user = next(_users)
-        self.session = session.acquire(viewer, user, view.gl_renderer() if renderer is None else renderer)
+        self.session = sessions.acquire(viewer, user, view.gl_renderer() if renderer is None else renderer)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(10, 8, 10, 8)
         self.column.setSpacing(6)
         self.setMinimumWidth(350)
-        self.session.changed.connect(self._on_session)
+        self.opener = LatestWins(read, self)
+        self.opener.finished.connect(self._on_read)
+        self.opening = sentence()
+        self.column.addWidget(self.opening)
+        follow(self, self.session.changed, self._on_session)
         # closeEvent is not sent when napari removes a dock, `destroyed` always is; it must not hold the dock itself.
         self.destroyed.connect(partial(_let_go, self.session, user))
 
-    def refresh(self) -> None:
-        """Show the session as it is."""
-        raise NotImplementedError
-
     def open_folder(self, what: str) -> None:
         """Ask for a folder and open it."""
-        from qtpy.QtWidgets import QFileDialog
-
         folder = QFileDialog.getExistingDirectory(self, f"Open a folder of {what}")
         if folder:
             self.open_path(folder)
 
-    def open_path(self, path) -> str:
-        """Open an ensemble, blocks or a map; returns the sentence of what went wrong, or an empty string."""
+    def open_path(self, path) -> None:
+        """Open whatever our readers know; it is read in a thread, since a run decodes its first map."""
+        say(self.opening, f"Opening {Path(path).name} ...")
+        self.opener.request(path)
+
+    def _on_read(self, path, outcome) -> None:
         from napari.utils.notifications import show_warning
 
-        from napari_hetero.readers import read
-
-        try:
-            layers.add(self.viewer, read(path))
-        except HeteroError as error:
-            show_warning(str(error))
-            return str(error)
-        return ""
+        say(self.opening, "")
+        if isinstance(outcome, HeteroError):
+            show_warning(str(outcome))
+        else:
+            layers.add(self.viewer, outcome)
 
     def _on_session(self) -> None:
         if self.session.left_over:
@@ -177,6 +182,26 @@ class PlayButton(QPushButton):
         self._timer.start() if on else self._timer.stop()
 
 
+def follow(widget, signal, slot):
+    """Call a widget's own method ``slot`` when a psygnal ``signal`` is emitted, until Qt deletes the widget; returns a
+    function that ends it sooner.
+
+    A model outlives its widgets, and a bound method can still be called when Qt has deleted what it belongs to.
+    """
+    told = WeakMethod(slot)
+    listener = partial(_tell, told)
+    signal.connect(listener)
+    end = partial(_end, signal, listener)
+    widget.destroyed.connect(end)
+    return end
+
+
+def ask_particle_file(parent) -> str:
+    """The particle file of a run, chosen in a dialog; empty where none was."""
+    kinds = "Particles (*.star *.cs *.txt *.mrcs)"
+    return QFileDialog.getOpenFileName(parent, "The run's particle file", "", kinds)[0]
+
+
 def sentence(text: str = "", dim: bool = False) -> QLabel:
     """A label of wrapped words."""
     label = QLabel(text)
@@ -215,8 +240,17 @@ def fill_choice(combo, items: list[tuple[str, object]], current) -> None:
     combo.blockSignals(False)
 
 
+def _tell(told: WeakMethod, *values) -> None:
+    if (slot := told()) is not None:
+        slot(*values)
+
+
+def _end(signal, listener, _gone=None) -> None:
+    signal.disconnect(listener, missing_ok=True)
+
+
 def _let_go(held, user: int, _gone=None) -> None:
-    session.release(held, user)
+    sessions.release(held, user)
 
 
 def _stop(job: Job, _gone=None) -> None:

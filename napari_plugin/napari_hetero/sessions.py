@@ -1,0 +1,31 @@
+"""One session a viewer, for all its docks."""
+
+from napari_hetero.session import Session
+
+_open: dict[int, tuple[Session, set[int]]] = {}
+
+
+def acquire(viewer, user: int, renderer: str = "") -> Session:
+    """The viewer's session, made where there is none. ``user`` is any number of the caller's own, for
+    :func:`release`."""
+    key = _key(viewer)
+    if key not in _open:
+        _open[key] = (Session(viewer, renderer), set())
+    session, users = _open[key]
+    users.add(user)
+    return session
+
+
+def release(session: Session, user: int) -> None:
+    """A user is done; the last one to go disconnects the session from its viewer."""
+    for key, (held, users) in list(_open.items()):
+        if held is session:
+            users.discard(user)
+            if not users:
+                del _open[key]
+                session.disconnect()
+
+
+def _key(viewer) -> int:
+    # napari hands each widget its own public-only proxy of the one viewer.
+    return id(getattr(viewer, "__wrapped__", viewer))
