@@ -20,6 +20,7 @@ _COMMAND_MODULES = {
     "hetero classes": "classes",
     "hetero select": "select",
     "hetero reconstruct": "reconstruct",
+    "hetero movie": "movie",
     "hetero train": "train",
     "hetero siren": "siren",
     "hetero jobs": "jobs",
