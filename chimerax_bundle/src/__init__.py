@@ -51,6 +51,16 @@ class _HeteroAPI(BundleAPI):
         return start(session, tool_info.name)
 
     @staticmethod
+    def run_provider(session, name, mgr):
+        """A button of the toolbar, or a preset."""
+        from .buttons import PRESETS, run_button
+
+        if name in PRESETS:
+            mgr.execute(PRESETS[name])
+        else:
+            run_button(session, name)
+
+    @staticmethod
     def get_class(class_name):
         """The class that a session file names, or None."""
         if class_name == "LatentTool":

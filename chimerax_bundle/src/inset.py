@@ -31,8 +31,9 @@ class Inset:
         draw = ImageDraw.Draw(self._image)
         draw.line(self._way, fill=_LINE, width=max(1, size // 120))
         draw.rectangle((0, 0, size - 1, size - 1), outline=_TEXT)
-        draw.text((size / 2, size - 4), titles[0], fill=_TEXT, anchor="mb")
-        draw.text((4, 2), titles[1], fill=_TEXT)
+        letters = {"fill": _TEXT, "font_size": max(10, size // 16)}
+        draw.text((size / 2, size - 4), titles[0], anchor="mb", **letters)
+        draw.text((4, 2), titles[1], **letters)
 
     def frame(self, i):
         """The picture with the i-th place of the way marked."""
