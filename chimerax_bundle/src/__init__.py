@@ -20,6 +20,10 @@ _COMMAND_MODULES = {
     "hetero classes": "classes",
     "hetero select": "select",
     "hetero reconstruct": "reconstruct",
+    "hetero movie": "movie",
+    "hetero train": "train",
+    "hetero siren": "siren",
+    "hetero jobs": "jobs",
     "hetero engine": "engine",
     "hetero install": "install",
     "hetero stop": "stop",
@@ -45,6 +49,16 @@ class _HeteroAPI(BundleAPI):
         from .tools import start
 
         return start(session, tool_info.name)
+
+    @staticmethod
+    def run_provider(session, name, mgr):
+        """A button of the toolbar, or a preset."""
+        from .buttons import PRESETS, run_button
+
+        if name in PRESETS:
+            mgr.execute(PRESETS[name])
+        else:
+            run_button(session, name)
 
     @staticmethod
     def get_class(class_name):

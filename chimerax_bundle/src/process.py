@@ -1,6 +1,8 @@
 """Processes of another Python than ChimeraX's own."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -22,6 +24,50 @@ def start_process(words, **options):
         creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
         **options,
     )
+
+
+def start_detached(words, **files):
+    """As :func:`start_process`, for a process that lives on when ChimeraX ends and hears none of its signals."""
+    apart = {"start_new_session": True} if os.name == "posix" else {}
+    return start_process(words, **apart, **files)
+
+
+def is_alive(pid):
+    """Whether a process with this number runs; one that ended and that nobody asked about (a zombie) does not."""
+    if os.name == "nt":
+        return _is_alive_on_windows(pid)
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:  # another ChimeraX's child
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def end(pid):
+    """End a process at once; one that is gone already is no error."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGTERM)
+
+
+def _is_alive_on_windows(pid):
+    """os.kill would end it there."""
+    import ctypes
+
+    kernel = ctypes.windll.kernel32
+    handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
+    if not handle:
+        return False
+    status = ctypes.c_ulong()
+    kernel.GetExitCodeProcess(handle, ctypes.byref(status))
+    kernel.CloseHandle(handle)
+    return status.value == 259  # STILL_ACTIVE
 
 
 def clean_environment(environment, prefix=sys.prefix):

@@ -22,7 +22,7 @@ HELLO_TIMEOUT = 60.0  # seconds; a first import of numpy from a network disk is 
 CANCEL_TIMEOUT = 5.0  # seconds that a cancelled request may take to stop before the worker is ended
 _MAX_LINE = 1 << 24  # characters of an answer; a longer line is no answer of ours
 _TICK = 0.05  # seconds between looks at the window while waiting
-_COMMAND = ("-P", "-m", "hetero", "serve")  # -P: a folder called hetero in the working folder is not the engine
+COMMAND = ("-P", "-m", "hetero", "serve")  # -P: a folder called hetero in the working folder is not the engine
 
 _GONE, _NOISE = object(), object()
 
@@ -56,7 +56,7 @@ class Worker:
         self._cancelled_at = None
         try:
             pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-            self._process = start_process([python, *_COMMAND], **pipes)
+            self._process = start_process([python, *COMMAND], **pipes)
         except OSError as error:
             raise UserError(f"{python} could not be started ({error.strerror}): {HOW_TO_GET}.") from error
         self._threads = [

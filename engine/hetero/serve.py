@@ -5,6 +5,7 @@ stdin, so that a cancel is heard while a request runs. The worker ends when stdi
 """
 
 import json
+import math
 import os
 import queue
 import sys
@@ -111,13 +112,17 @@ class _Worker:
                 'A request is one line {"id": 1, "verb": "level", "settings": {...}}; something else came.'
             )
         settings = settings_from(verb, values)
-        last = -_PROGRESS_INTERVAL
+        last, every = -math.inf, request.get("every", _PROGRESS_INTERVAL)
+        if not isinstance(every, (int, float)):
+            raise HeteroError(
+                "'every' is the least number of seconds between two words of progress; something else came."
+            )
 
         def progress(done: int, total: int, message: str) -> None:
             nonlocal last
             if request.get("id") in self._cancelled:
                 raise Cancelled
-            if time.monotonic() - last >= _PROGRESS_INTERVAL:
+            if time.monotonic() - last >= every:
                 last = time.monotonic()
                 step = {"done": int(done), "total": int(total), "message": message}  # numpy's numbers are not JSON's
                 try:

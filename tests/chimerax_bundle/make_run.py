@@ -3,7 +3,7 @@
 A linear model of 32^3 voxels of 2 Å: a blob that is always there, one to its right (x) with the weight 0.5 + z1, and
 one above (y) with the weight 0.5 + z2. Of 300 particles one half lies about z1 = -0.5 (without the blob on the
 right) and the other about z1 = 0.5 (make_run_truth.py says which); z2 spreads about 0. Beside it: occupancy.csv, a row
-a particle, and particles.star with their images, projections of their maps.
+a particle, and particles.star with their images, projections of their maps (in focus with a phase plate: CTF 1).
 """
 
 import sys
@@ -14,7 +14,7 @@ import pandas as pd
 from make_run_truth import APIX, BOX, N, blob, latents
 
 from hetero.latent import Latents, RunConfig, write_config, write_latents
-from hetero.particles import write_stack, write_star
+from hetero.particles import CTF, write_stack, write_star
 from hetero.particles.project import MapProjector, images_from_transforms
 from hetero.particles.relion import star_tables
 from hetero.particles.simulate import random_poses
@@ -31,7 +31,8 @@ def write_images(folder, z):
     with write_stack(folder / "particles.mrcs", N, BOX, APIX) as writer:
         writer.append(images.astype(np.float32))
     names = [f"{i:06d}@particles.mrcs" for i in range(1, N + 1)]
-    write_star(folder / "particles.star", star_tables(names, BOX, np.full(N, APIX), poses, None))
+    phase_plate = CTF(*np.zeros((3, N)), np.full(N, 300.0), *np.zeros((2, N)), np.full(N, 90.0))
+    write_star(folder / "particles.star", star_tables(names, BOX, np.full(N, APIX), poses, phase_plate))
 
 
 def main(folder):
