@@ -19,8 +19,8 @@ def simulated_ensemble() -> list[tuple]:
 
 
 def simulated_run() -> list[tuple]:
-    """The layer tuple of a linear run of :data:`PARTICLES` particles of a ribosome, one of whose parts turns by 80
-    degrees: most have it at one of the two ends.
+    """The layer tuple of a linear run of :data:`PARTICLES` particles of a ribosome, whose 18S RNA turns by 40 degrees:
+    most have it at one of the two ends.
 
     Made once, then read from the cache folder.
     """
@@ -37,8 +37,8 @@ def make_run(folder: Path) -> Path:
     if not (run / "latents.npz").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         made = simulate.Settings(
-            out=folder / "particles", particles=PARTICLES, box=PARTICLE_BOX, motion="rotate", spread="cooperative",
-            snr=0.5,
+            out=folder / "particles", particles=PARTICLES, box=PARTICLE_BOX, blocks=("S60",), motion="rotate",
+            reach=40, spread="cooperative", snr=1.0,
         )  # fmt: skip
         simulate.run(made)
         train_linear.run(train_linear.Settings(particles=made.out / "particles.star", out=run, zdim=2))

@@ -104,6 +104,10 @@ class OccupanciesPanel(QWidget):
         self._end()
         self._end = follow(self, model.changed, self.refresh)
         self.model = model
+        maps = self.dock.session.ensemble
+        if maps is not None and model.units == "volumes":
+            maps.take_columns(model.table)
+            self.dock.session.changed.emit()
         self.refresh()
         return ""
 

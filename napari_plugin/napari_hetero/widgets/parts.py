@@ -176,7 +176,7 @@ class PlayButton(QPushButton):
         if model is None or len(model.ensemble) < 2:
             self.setChecked(False)
             return
-        model.go_to((model.index + 1) % len(model.ensemble))
+        model.walk(1, around=True)
 
     def _on_toggled(self, on: bool) -> None:
         self.setText("Stop" if on else "Play")
