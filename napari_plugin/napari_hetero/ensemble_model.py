@@ -30,10 +30,28 @@ class ShownLevel:
         return f"{self.value:.4g}{spread}, {self.source}"
 
 
+@dataclass(frozen=True, eq=False)
+class Pinned:
+    """A volume that others are compared with: its name, the :class:`hetero.maps.Volume`, its level."""
+
+    name: str
+    volume: object
+    level: float
+
+
 class EnsembleModel:
     """An ensemble, the volume looked at, and the level of each volume.
 
-    ``changed`` is emitted after every change. ``ensemble`` is a :class:`hetero.maps.Ensemble`.
+    ``changed`` is emitted after every change.
+
+    Attributes:
+        ensemble: the :class:`hetero.maps.Ensemble`.
+        index: of the volume looked at.
+        scale: factor for every level.
+        order: ``(n,)`` the volumes in the order they are walked through; by file name at first.
+        sorted_by: the column of that order, or None.
+        columns: a row a volume, what they can be sorted by.
+        pinned: what others are compared with, or None.
     """
 
     changed = Signal()
@@ -42,6 +60,10 @@ class EnsembleModel:
         self.ensemble = ensemble
         self.index = 0
         self.scale = 1.0
+        self.order = np.arange(len(ensemble))
+        self.sorted_by: str | None = None
+        self.columns = ensemble.table.copy()
+        self.pinned: Pinned | None = None
         self._levels: dict[str, ShownLevel] = {}
         self._yours: dict[str, ShownLevel] = {}
         self._provisional: dict[str, ShownLevel] = {}
@@ -89,6 +111,48 @@ class EnsembleModel:
         if index != self.index:
             self.index = index
             self.changed.emit()
+
+    @property
+    def rank(self) -> int:
+        """Where the volume looked at stands in the order."""
+        return int(np.flatnonzero(self.order == self.index)[0])
+
+    def walk(self, by: int, around: bool = False) -> None:
+        """Look at the volume so many places further in the order; beyond the ends at the ends, or ``around``."""
+        rank = self.rank + by
+        self.go_to(self.order[rank % len(self.order) if around else min(max(rank, 0), len(self.order) - 1)])
+
+    def sort_by(self, column: str | None) -> None:
+        """Walk through the volumes by a column, least first and unknown last; None: by file name."""
+        values = np.arange(len(self.order)) if column is None else self.columns[column].to_numpy()
+        self.order = np.argsort(values, kind="stable")
+        self.sorted_by = column
+        self.changed.emit()
+
+    def take_columns(self, table) -> None:
+        """Take columns of numbers from a table (pandas) whose rows are named as the volumes are."""
+        for name in table.columns:
+            self.columns[name] = table[name].reindex(self.ensemble.names).to_numpy()
+        if self.sorted_by is not None:
+            self.sort_by(self.sorted_by)
+
+    def pin(self, pinned: Pinned | None) -> None:
+        """Compare with a volume from now on; None: with none."""
+        self.pinned = pinned
+        self.changed.emit()
+
+    def pin_current(self) -> None:
+        """Compare with the volume looked at."""
+        self.pin(Pinned(self.name, self.volume, self.level().value))
+
+    def excess(self) -> np.ndarray | None:
+        """``(z, y, x)`` by how much the volume is denser than the pinned one, both in units of their levels; None
+        without a pinned one, or on another grid."""
+        from hetero.maps import same_grid
+
+        if self.pinned is None or not same_grid(self.volume, self.pinned.volume):
+            return None
+        return self.volume.data / self.level().value - self.pinned.volume.data / self.pinned.level
 
     def level(self) -> ShownLevel:
         """The level at which the current volume is drawn: its own one times ``scale``.

@@ -84,7 +84,7 @@ def blocks_layer(blocks, folder: Path | str) -> tuple:
 def arrows_layer(model, path: Path | str) -> tuple:
     """What a :class:`napari_hetero.motion_model.MotionModel` shows as vectors in Å, coloured by their length."""
     keywords = {
-        "name": f"arrows of {Path(path).resolve().parent.name}",
+        "name": f"arrows of {_title(path)}",
         **IN_ANGSTROM,
         **model.look(),
         "vector_style": "arrow",
@@ -98,7 +98,7 @@ def gaussians_layer(model, path: Path | str) -> tuple:
     from napari_hetero.motion_model import ball_look
 
     keywords = {
-        "name": f"Gaussians of {model.name}",
+        "name": f"Gaussians of {_title(path)}",
         **IN_ANGSTROM,
         **ball_look(model),
         "border_width": 0,
@@ -152,6 +152,12 @@ def add(viewer, layer_tuples) -> list:
     for layer in layers:
         viewer.add_layer(layer)
     return layers
+
+
+def _title(path: Path | str) -> str:
+    """A run by its folder, arrows by theirs (all are called motion.csv), a text by itself."""
+    path = Path(path).resolve()
+    return path.parent.name if path.suffix == ".csv" else path.stem
 
 
 def _load(path: str, shape: tuple[int, int, int]) -> np.ndarray:

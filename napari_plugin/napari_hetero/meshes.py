@@ -68,6 +68,15 @@ def vertex_colors(numbers: np.ndarray, colors: list[str]) -> np.ndarray:
     return np.column_stack([table[numbers], np.ones(len(numbers), np.float32)])
 
 
+def excess_colors(excess: np.ndarray) -> np.ndarray:
+    """``(n,)`` density more than in a pinned map, in units of the level -> RGBA ``(n, 4)`` float32: grey where alike,
+    blue where the pinned map is empty, red where it is denser."""
+    share = np.clip(np.asarray(excess, dtype=np.float32), -1, 1)[:, None]
+    grey, more, less = (np.array(color, np.float32) for color in (BASE, (0.20, 0.45, 0.95), (0.90, 0.25, 0.20)))
+    rgb = grey + np.abs(share) * (np.where(share > 0, more, less) - grey)
+    return np.column_stack([rgb, np.ones(len(rgb), np.float32)])
+
+
 def cover(labels: np.ndarray, data: np.ndarray, level: float) -> np.ndarray:
     """Labels ``(z, y, x)`` for the eye, so that the voxels' boxes just hide the surface of ``data`` at ``level``.
 

@@ -18,6 +18,7 @@ class OccupancyModel:
         block: the column looked at.
         cut: occupancy at or above which a unit counts as having the block; set by hand, or by a fit.
         fits: block -> its row of ``hetero populations``.
+        pairs: its rows of two blocks.
 
     Raises:
         HeteroError: no such table.
@@ -32,6 +33,7 @@ class OccupancyModel:
         self.table = read_occupancies(self.path)
         self.block = str(self.table.columns[0])
         self.fits: dict[str, dict] = {}
+        self.pairs: list[dict] = []
         self._cuts: dict[str, float] = {}
 
     @property
@@ -47,18 +49,22 @@ class OccupancyModel:
     @property
     def values(self) -> np.ndarray:
         """``(n,)`` known occupancies of the block looked at."""
-        values = self.table[self.block].to_numpy(float)
-        return values[np.isfinite(values)]
+        return self._known(self.block)
 
     @property
     def cut(self) -> float:
-        """Where the cut is: yours, the fit's, or the middle of what there is."""
-        fitted = self.fits.get(self.block, {}).get("cut")
-        if self.block in self._cuts:
-            return self._cuts[self.block]
+        """Where the cut of the block looked at is."""
+        return self.cut_of(self.block)
+
+    def cut_of(self, block: str) -> float:
+        """Where a block's cut is: yours, the fit's, or the middle of what there is."""
+        fitted = self.fits.get(block, {}).get("cut")
+        if block in self._cuts:
+            return self._cuts[block]
         if fitted is not None:
             return float(fitted)
-        return float((self.values.min() + self.values.max()) / 2) if len(self.values) else 0.5
+        values = self._known(block)
+        return float((values.min() + values.max()) / 2) if len(values) else 0.5
 
     def look_at(self, block: str) -> None:
         """Look at another block."""
@@ -100,6 +106,15 @@ class OccupancyModel:
         kind = "One population" if fit["kind"] == "one" else "Spread without two groups"
         return f"{said} {kind}: no fraction can be told from the fit."
 
+    def pair_words(self, first: str, second: str) -> str:
+        """How many have both blocks, one, or neither, by their cuts; and what the fit says of the two."""
+        from hetero.commands.occupancy_space import quadrants
+
+        both, one, other, neither = quadrants(self.table, first, second, (self.cut_of(first), self.cut_of(second)))
+        said = f"Both: {both:,}. Only {first}: {one:,}. Only {second}: {other:,}. Neither: {neither:,}."
+        pair = next((row for row in self.pairs if {row["first"], row["second"]} == {first, second}), None)
+        return said if pair is None else f"{said} {pair['relation'].capitalize()} (p {pair['p_holm']:.1g}, Holm)."
+
     def populations(self, progress) -> dict:
         """Fit populations to every block (``hetero populations``); written beside the table. Runs in a thread."""
         from hetero.commands import populations
@@ -110,6 +125,7 @@ class OccupancyModel:
     def take_fits(self, answer: dict) -> None:
         """Take the answer of :meth:`populations`."""
         self.fits = {row["block"]: row for row in answer["blocks"]}
+        self.pairs = answer["pairs"]
         self._cuts = {}
         self.changed.emit()
 
@@ -119,3 +135,7 @@ class OccupancyModel:
 
         rule = f'"{self.block}" >= {self.cut:.6g}'
         return select.run(select.Settings(sources=(self.path,), out=out, rule=rule, original=original), progress)
+
+    def _known(self, block: str) -> np.ndarray:
+        values = self.table[block].to_numpy(float)
+        return values[np.isfinite(values)]

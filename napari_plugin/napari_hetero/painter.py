@@ -5,6 +5,7 @@ import numpy as np
 from napari_hetero import layers, meshes, view
 
 OVERLAY = "blocks on the surface"
+_GHOST = 0.25  # opacity
 
 
 class Painter:
@@ -14,10 +15,11 @@ class Painter:
         self.viewer = viewer
         self.surface = None  # a Surface (mesh) or an Image (iso)
         self.overlay = None  # Labels over the Image
+        self.ghost = None  # the pinned map's Surface
         self._paint = None  # colours and normals of the mesh, for the light
 
     def draw(
-        self, volume, level: float, how: str, labels: np.ndarray | None = None, colors=(), title: str = ""
+        self, volume, level: float, how: str, labels: np.ndarray | None = None, colors=(), title: str = "", excess=None
     ) -> None:
         """Draw a :class:`hetero.maps.Volume` at ``level``.
 
@@ -26,14 +28,30 @@ class Painter:
             labels: ``(z, y, x)`` block number of each voxel, 0 for none; None without blocks.
             colors: ``#rrggbb`` of blocks 1, 2, ...
             title: name of the drawn layer.
+            excess: ``(z, y, x)`` to colour a mesh by, in place of blocks; see :func:`meshes.excess_colors`.
         """
         if self.surface is not None and layers.tag(self.surface).get("how") != how:
             self.clear()
         if how == "mesh":
-            self._draw_mesh(volume, level, labels, colors, title)
+            self._draw_mesh(volume, level, labels, colors, title, excess)
         else:
             self._draw_iso(volume, level, title)
             self._draw_overlay(volume, level, labels, colors)
+
+    def draw_ghost(self, pinned) -> None:
+        """Draw a :class:`napari_hetero.ensemble_model.Pinned` so that one sees through it; None takes it away."""
+        if pinned is None:
+            if self.ghost is not None:
+                self.viewer.layers.remove(self.ghost)  # which makes us forget it
+            self.ghost = None
+            return
+        vertices, faces, _ = meshes.surface_at(pinned.volume.data, pinned.level)
+        if self.ghost is None:
+            rgba = np.tile(np.float32([*meshes.BASE, 1]), (len(vertices), 1))
+            self.ghost = self._add(
+                (vertices, faces), pinned.volume, "ghost", f"pinned: {pinned.name}", "surface", vertex_colors=rgba,
+                shading="none", opacity=_GHOST,
+            )  # fmt: skip
 
     def relight(self) -> None:
         """The camera turned: let the light on a mesh follow."""
@@ -50,7 +68,7 @@ class Painter:
         for layer in self.drawn:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        self.surface = self.overlay = None
+        self.surface = self.overlay = self.ghost = None
 
     def forget(self, layer) -> None:
         """The user deleted ``layer``."""
@@ -58,19 +76,25 @@ class Painter:
             self.surface = None
         if layer is self.overlay:
             self.overlay = None
+        if layer is self.ghost:
+            self.ghost = None
 
     @property
     def drawn(self) -> list:
         """The layers drawn."""
-        return [layer for layer in (self.surface, self.overlay) if layer is not None]
+        return [layer for layer in (self.surface, self.overlay, self.ghost) if layer is not None]
 
-    def _draw_mesh(self, volume, level, labels, colors, title) -> None:
+    def _draw_mesh(self, volume, level, labels, colors, title, excess) -> None:
         vertices, faces, normals = meshes.surface_at(volume.data, level)
-        numbers = np.zeros(len(vertices), dtype=int)
-        if labels is not None:
-            numbers = labels[tuple(meshes.owners(volume.data, level, vertices).T)]
+        voxels = tuple(meshes.owners(volume.data, level, vertices).T)
+        if excess is not None:
+            rgba = meshes.excess_colors(excess[voxels])
+        else:
+            rgba = meshes.vertex_colors(
+                np.zeros(len(vertices), dtype=int) if labels is None else labels[voxels], list(colors)
+            )
         # A normal of voxels is not one of Å where a voxel is no cube.
-        self._paint = (meshes.vertex_colors(numbers, list(colors)), normals / volume.apix)
+        self._paint = (rgba, normals / volume.apix)
         rgba = self._lit()
         if self.surface is None:
             self.surface = self._add(

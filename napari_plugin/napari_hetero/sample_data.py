@@ -1,9 +1,10 @@
-"""The contributed sample: a small simulated ensemble with its true blocks, made by the engine and kept in the
-user's cache."""
+"""The contributed samples: a small simulated ensemble with its true blocks, and a run of simulated particles; made by
+the engine and kept in the user's cache."""
 
 from pathlib import Path
 
 VOLUMES, BOX = 24, 40
+PARTICLES, PARTICLE_BOX = 2000, 32
 
 
 def simulated_ensemble() -> list[tuple]:
@@ -17,8 +18,35 @@ def simulated_ensemble() -> list[tuple]:
     return [*read(folder), *read(folder / "truth")]
 
 
+def simulated_run() -> list[tuple]:
+    """The layer tuple of a linear run of :data:`PARTICLES` particles of a ribosome, whose 18S RNA turns by 40 degrees:
+    most have it at one of the two ends.
+
+    Made once, then read from the cache folder.
+    """
+    from napari_hetero.readers import read
+
+    return read(make_run(sample_folder().with_name(f"{sample_folder().name}-particles")))
+
+
+def make_run(folder: Path) -> Path:
+    """Simulate particles into ``folder`` and fit the run to them unless it is there; the run's folder."""
+    from hetero.commands import simulate, train_linear
+
+    run = folder / "run"
+    if not (run / "latents.npz").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = simulate.Settings(
+            out=folder / "particles", particles=PARTICLES, box=PARTICLE_BOX, blocks=("S60",), motion="rotate",
+            reach=40, spread="cooperative", snr=1.0,
+        )  # fmt: skip
+        simulate.run(made)
+        train_linear.run(train_linear.Settings(particles=made.out / "particles.star", out=run, zdim=2))
+    return run
+
+
 def sample_folder() -> Path:
-    """Where the sample lies."""
+    """Where the ensemble lies."""
     from platformdirs import user_cache_path
 
     from hetero import __version__

@@ -47,6 +47,7 @@ class Session:
         self._run = None  # the layer of the run
         self._latents: dict = {}  # layer of a run: its LatentModel, so that selections outlive a look at another run
         self._painter = Painter(viewer)
+        self._ghost_of = None  # the pinned volume that is drawn
         self.turned = view.stand_upright(viewer)
         # Last: napari itself first gives the viewer its axes for the new layer, and centres its sliders.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
@@ -61,8 +62,8 @@ class Session:
         """``mesh`` or ``iso``: what ``rendering`` means with the graphics found."""
         if self.rendering != "auto":
             return self.rendering
-        if self.blocks is not None:
-            return "mesh"  # blocks colour its vertices smoothly; over an iso surface they are boxes of voxels
+        if self.blocks is not None or (self.ensemble is not None and self.ensemble.pinned is not None):
+            return "mesh"  # its vertices have colours; over an iso surface blocks are boxes of voxels
         return "mesh" if view.is_software(self.renderer) or not self.renderer else "iso"
 
     def layers_of(self, *kinds: str) -> list:
@@ -194,8 +195,18 @@ class Session:
                 labels = self.blocks.grown_labels if self.how == "mesh" else self.blocks.labels
                 colors = self.blocks.blocks.colors
         if in_3d:
-            self._painter.draw(volume, level, self.how, labels, colors, f"{self.ensemble.title} surface")
+            title = f"{self.ensemble.title} surface"
+            self._painter.draw(volume, level, self.how, labels, colors, title, self.ensemble.excess())
+            self._draw_pinned()
         self._painter.show(in_3d)
+
+    def _draw_pinned(self) -> None:
+        pinned = self.ensemble.pinned
+        if self._ghost_of is not pinned:
+            self._painter.draw_ghost(None)
+        self._ghost_of = pinned
+        if pinned is not None:
+            self._painter.draw_ghost(pinned)
 
     def _show_sources(self, visible: bool) -> None:
         """Slices are cut from the maps' own layer; in 3D the drawn surface stands for it."""

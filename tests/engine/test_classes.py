@@ -269,3 +269,33 @@ def test_the_table_that_is_read_is_kept(desk, tmp_path, capsys):
     assert main(["classes", "o.csv", "--out", "second.csv"]) == BAD_INPUT
     assert "no table of ours (no column 'name,class,order' first)" in capsys.readouterr().err
     assert (tmp_path / "o.csv").read_bytes() == (tmp_path / "second.csv").read_bytes() == before
+
+
+def test_a_viewers_heat_map_is_that_of_the_classes(tmp_path):
+    from hetero.commands.occupancy_space import heat_map
+
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], (30, 20, 10))
+    values = np.eye(3)[truth] + 0.02 * rng.standard_normal((60, 3))
+    rows = rng.permutation(60)
+    table = pd.DataFrame(values[rows], [f"vol_{i:02d}" for i in rows], ["a", "b", "c"]).rename_axis("name")
+    table.loc["empty"] = np.nan
+    found = heat_map(table)
+    assert len(found.names) == 60 and set(found.labels) == {1, 2, 3}
+    np.testing.assert_allclose(found.values, table.loc[found.names, found.columns])
+    assert np.count_nonzero(np.diff(found.labels)) == 2  # each class in one piece
+    assert found.lines.shape == (59, 4, 2) and found.colors.count("#888888") == 2
+    leaves = found.lines[..., 1][found.lines[..., 0] == 0]
+    np.testing.assert_array_equal(np.sort(leaves), np.arange(60))  # a leaf at every row
+    with pytest.raises(HeteroError, match="a row for each particle"):
+        heat_map(table.rename_axis("particle"))
+
+
+def test_quadrants_of_two_blocks():
+    from hetero.commands.occupancy_space import block_plane, quadrants
+
+    table = pd.DataFrame({"a": [1, 1, 0, 0, 0, np.nan], "b": [1, 0, 1, 0, 0, 1.0]})
+    assert quadrants(table, "a", "b", (0.5, 0.5)) == (1, 1, 1, 2)
+    assert np.isnan(block_plane(table, "a", "b").points[5]).any()
+    with pytest.raises(HeteroError, match="Nothing in this table"):
+        block_plane(table * np.nan, "a", "b")

@@ -34,7 +34,7 @@ def test_manifest_is_valid_and_everything_it_names_is_there():
     assert manifest.name == "hetero-em"
     manifest.validate_imports()
     assert {w.display_name for w in manifest.contributions.widgets} == {
-        "Ensemble", "Latent", "Blocks", "Motion", "Level",
+        "Ensemble", "Latent", "Two runs", "Blocks", "Motion", "Jobs", "Level",
     }  # fmt: skip
 
 

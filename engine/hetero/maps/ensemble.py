@@ -13,6 +13,7 @@ from hetero.errors import HeteroError
 from hetero.files import atomic_path
 from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map, write_map
 from hetero.maps.volume import Volume, grid_text, same_grid
+from hetero.progress import Progress, silent
 
 TABLE = "ensemble.csv"
 
@@ -105,6 +106,19 @@ def open_ensemble(folder: Path | str) -> Ensemble:
         _check_grid(path, read_header(path), paths[0], first)
     names = [map_name(path) for path in paths]
     return Ensemble(folder, tuple(paths), first, read_table(folder / TABLE).reindex(names))
+
+
+def mean_volume(ensemble: Ensemble, progress: Progress = silent) -> Volume:
+    """The mean of all maps, read one at a time.
+
+    Raises:
+        HeteroError: a map that cannot be read.
+    """
+    total = np.zeros(ensemble.shape)
+    for i in range(len(ensemble)):
+        total += ensemble[i].data
+        progress(i + 1, len(ensemble), "averaging maps")
+    return Volume((total / len(ensemble)).astype(np.float32), ensemble.apix, ensemble.origin, "mean")
 
 
 def write_ensemble(folder: Path | str, volumes: Iterable[Volume], table: pd.DataFrame) -> None:

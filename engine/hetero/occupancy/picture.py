@@ -65,25 +65,32 @@ def leaf_order(values: np.ndarray) -> np.ndarray:
     return leaves_list(ward_tree(np.nan_to_num(values)))
 
 
-def _draw_tree(axes, classes: Classes) -> None:
-    """The dendrogram, root to the left, leaves level with the map's rows; below the cut in the classes' colours."""
-    from matplotlib.collections import LineCollection
-
+def tree_lines(classes: Classes) -> tuple[np.ndarray, np.ndarray]:
+    """The dendrogram as ``(n - 1, 4, 2)`` corners (distance, row from the top of the ordered map) of its branches, and
+    ``(n - 1,)`` the class each lies in, 0 above the cut."""
     n = len(classes.order)
     place = np.empty(2 * n - 1)
     place[classes.order] = np.arange(n)
     height = np.concatenate([np.zeros(n), classes.tree[:, 2]])
     label = np.concatenate([classes.labels, np.zeros(n - 1, int)])
-    lines, colors = [], []
+    lines = np.empty((n - 1, 4, 2))
     for i, (first, second, top, _) in enumerate(classes.tree, start=n):
         a, b = int(first), int(second)
         place[i] = (place[a] + place[b]) / 2
         label[i] = label[a] if top <= classes.height else 0
-        lines.append([(height[a], place[a]), (top, place[a]), (top, place[b]), (height[b], place[b])])
-        colors.append(PALETTE[(label[i] - 1) % len(PALETTE)] if label[i] else "#888888")
-    axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.8))
+        lines[i - n] = [(height[a], place[a]), (top, place[a]), (top, place[b]), (height[b], place[b])]
+    return lines, label[n:]
+
+
+def _draw_tree(axes, classes: Classes) -> None:
+    """The dendrogram, root to the left, leaves level with the map's rows; below the cut in the classes' colours."""
+    from matplotlib.collections import LineCollection
+
+    lines, label = tree_lines(classes)
+    colors = [PALETTE[(c - 1) % len(PALETTE)] if c else "#888888" for c in label]
+    axes.add_collection(LineCollection(list(lines), colors=colors, linewidths=0.8))
     axes.axvline(classes.height, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xlim(1.05 * (height.max() or 1.0), 0)
+    axes.set_xlim(1.05 * (lines[..., 0].max() or 1.0), 0)
     axes.set_xlabel("distance (Ward)")
 
 
@@ -94,8 +101,8 @@ def _draw_places(axes, classes: Classes) -> None:
 
 
 def _name_classes(axes, classes: Classes) -> None:
-    rows = np.argsort(classes.order)
-    centers = [rows[classes.labels == c].mean() for c in range(1, classes.labels.max() + 1)]
+    rows = classes.labels[classes.order]
+    centers = [np.flatnonzero(rows == c).mean() for c in range(1, rows.max() + 1)]
     axes.set_yticks(centers, [f"class {c}" for c in range(1, len(centers) + 1)])
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -18,7 +18,7 @@ from hetero.commands import blocks as blocks_command
 from napari_hetero import layers
 from napari_hetero.files import free_path
 from napari_hetero.readers import read
-from napari_hetero.widgets.histogram import HistogramPanel
+from napari_hetero.widgets.occupancies import OccupanciesPanel
 from napari_hetero.widgets.parts import Dock, JobRow, empty_table, fill_choice, say, sentence
 
 _EMPTY = "No blocks are open. Open a folder of blocks or masks, or find the blocks of the ensemble that is open."
@@ -74,7 +74,7 @@ class BlocksWidget(Dock):
         )
         for button in (self.all, self.none):
             button.setMinimumWidth(64)
-        self.histogram = HistogramPanel(self)
+        self.occupancies_of_all = OccupanciesPanel(self)
         self._shown = None
         top = QHBoxLayout()
         top.addWidget(self.choice, 1)
@@ -88,7 +88,7 @@ class BlocksWidget(Dock):
         self.column.addWidget(self.table, 1)
         self.column.addLayout(ticks)
         self.column.addWidget(self.find)
-        self.column.addWidget(self.histogram)
+        self.column.addWidget(self.occupancies_of_all)
         self.column.addStretch(0)
         self.choice.activated.connect(self._on_choice)
         self.open.clicked.connect(self._on_open)
@@ -117,7 +117,7 @@ class BlocksWidget(Dock):
         if model is not None:
             self._update(model)
         self.table.blockSignals(False)
-        self.histogram.refresh()
+        self.occupancies_of_all.refresh()
 
     def occupancies(self) -> list[str]:
         """The numbers on screen, one a block."""

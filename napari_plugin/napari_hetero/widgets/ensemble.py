@@ -20,6 +20,7 @@ from hetero.errors import HeteroError
 from napari_hetero import view
 from napari_hetero.cxc import write_cxc
 from napari_hetero.session import RENDERINGS
+from napari_hetero.widgets.ensemble_compare import ComparePanel
 from napari_hetero.widgets.parts import Dock, JobRow, PlayButton, fill_choice, line, say, sentence
 
 _EMPTY = "No maps are open. Open a folder of maps (.mrc, .map), or drop one onto the viewer."
@@ -38,6 +39,7 @@ class EnsembleWidget(Dock):
         self.empty = sentence(_EMPTY)
         self.body = QWidget()
         self._build_body()
+        self.compare = ComparePanel(self)
         self.chimerax = QPushButton("Show in ChimeraX ...")
         self.chimerax.setToolTip("Write this view as a script (.cxc) that ChimeraX opens: map, level, blocks, camera")
         self.script = sentence()
@@ -49,6 +51,7 @@ class EnsembleWidget(Dock):
         self.column.addLayout(top)
         self.column.addWidget(self.empty)
         self.column.addWidget(self.body)
+        self.column.addWidget(self.compare)
         self.column.addWidget(self.chimerax)
         self.column.addWidget(self.script)
         self.column.addWidget(self.hand)
@@ -64,12 +67,13 @@ class EnsembleWidget(Dock):
         fill_choice(self.choice, [(layer.name, layer) for layer in maps], self.session.maps_layer)
         self.choice.setVisible(bool(maps))
         self.body.setVisible(model is not None)
+        self.compare.refresh()
         self.chimerax.setVisible(model is not None)
         say(self.empty, "" if model else self.session.problem or _EMPTY, problem=bool(self.session.problem))
         if model is None:
             return
         n = len(model.ensemble)
-        for slider, value in ((self.slider, model.index), (self.scale, model.scale)):
+        for slider, value in ((self.slider, model.rank), (self.scale, model.scale)):
             slider.blockSignals(True)
             if slider is self.slider:
                 slider.setRange(0, n - 1)
@@ -78,7 +82,7 @@ class EnsembleWidget(Dock):
         self.slider.setEnabled(n > 1)
         self.play.setEnabled(n > 1)
         self.name.setText(model.name)
-        self.position.setText(f"{model.index + 1} of {n}")
+        self.position.setText(f"{model.rank + 1} of {n}")
         self._show_level(model)
         self.rendering.blockSignals(True)
         self.rendering.setCurrentIndex(RENDERINGS.index(self.session.rendering))
@@ -92,7 +96,7 @@ class EnsembleWidget(Dock):
         self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.position = QLabel()
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setToolTip("Walk through the volumes, in the order of their file names")
+        self.slider.setToolTip("Walk through the volumes (Ctrl+Left, Ctrl+Right)")
         self.play = PlayButton(self.session)
         self.level = QLineEdit()
         self.level.setValidator(QDoubleValidator(self.level))
@@ -189,7 +193,7 @@ class EnsembleWidget(Dock):
 
     def _on_slider(self, index: int) -> None:
         if self.session.ensemble is not None:
-            self.session.ensemble.go_to(index)
+            self.session.ensemble.go_to(self.session.ensemble.order[index])
 
     def _on_level(self) -> None:
         # Leaving the field without a change is not a wish for this level.

@@ -1,20 +1,10 @@
-"""The Blocks dock's histogram: how many particles or volumes have how much of a block, with a cut to drag."""
-
-from pathlib import Path
+"""A histogram of occupancies with a cut to drag."""
 
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from hetero.commands import occupancy as occupancy_command
-from hetero.errors import HeteroError
-from napari_hetero.files import free_path
-from napari_hetero.occupancy_model import OccupancyModel
-from napari_hetero.widgets.parts import SAVE_PARTICLES, JobRow, ask_particle_file, fill_choice, line, say, sentence
-
-_EMPTY = "Open a table of occupancies (of volumes or particles), or measure the blocks in every map that is open."
-_AXIS = "#8d96a3"
+from napari_hetero.widgets.parts import AXIS
 
 
 class Histogram(pg.GraphicsLayoutWidget):
@@ -29,12 +19,13 @@ class Histogram(pg.GraphicsLayoutWidget):
         self.addItem(self.view, 0, 0)
         self.addItem(below, 1, 0)
         below.linkToView(self.view)
-        below.setPen(_AXIS)
-        below.setTextPen(_AXIS)
+        below.setPen(AXIS)
+        below.setTextPen(AXIS)
         below.setLabel("occupancy")
         self.bars = pg.BarGraphItem(x=[0], height=[0], width=1)
         self.cut = pg.InfiniteLine(0.5, movable=True, pen=pg.mkPen("#ffaa28", width=3))
-        self.now = pg.InfiniteLine(0.5, pen=pg.mkPen(_AXIS, width=1.5, style=Qt.PenStyle.DashLine))
+        self.cut.setCursor(Qt.CursorShape.SplitHCursor)
+        self.now = pg.InfiniteLine(0.5, pen=pg.mkPen(AXIS, width=1.5, style=Qt.PenStyle.DashLine))
         for item in (self.bars, self.now, self.cut):
             self.view.addItem(item, ignoreBounds=True)
 
@@ -43,151 +34,3 @@ class Histogram(pg.GraphicsLayoutWidget):
         width = edges[1] - edges[0]
         self.bars.setOpts(x=(edges[:-1] + edges[1:]) / 2, height=counts, width=0.9 * width, brush=color, pen=None)
         self.view.setRange(xRange=(edges[0], edges[-1]), yRange=(0, max(1, counts.max()) * 1.05), padding=0.01)
-
-
-class HistogramPanel(QWidget):
-    """The table, the block, the histogram, what the cut and the fit say, and what may be done with it."""
-
-    def __init__(self, dock):
-        super().__init__()
-        self.dock = dock
-        self.model: OccupancyModel | None = None
-        self.open = QPushButton("Open table ...")
-        self.open.setToolTip("A table of hetero occupancy: .csv of volumes or particles, .npz of particles")
-        self.measure = JobRow(
-            "Measure every map", "Measure the blocks in every map that is open (hetero occupancy)", self._measuring
-        )
-        self.empty = sentence(_EMPTY, dim=True)
-        self.block = QComboBox()
-        self.block.setToolTip("The block whose histogram is shown")
-        self.plot = Histogram()
-        self.plot.cut.setCursor(Qt.CursorShape.SplitHCursor)
-        self.words = sentence()
-        self.fit = JobRow(
-            "Fit populations", "Tell two populations apart, with a 95 % interval (hetero populations)", self._fitting
-        )
-        self.save = JobRow(
-            "Save particles at or above the cut ...", "Write these particles (hetero select)", self._saving
-        )
-        self._lay_out()
-        self.open.clicked.connect(self._on_open)
-        self.block.activated.connect(self._on_block)
-        self.plot.cut.sigPositionChanged.connect(self._on_cut)
-        self.measure.done.connect(self._on_measured)
-        self.fit.done.connect(self._on_fitted)
-        self.save.done.connect(self._on_saved)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Show the model and where the volume on screen lies."""
-        model, session = self.model, self.dock.session
-        blocks, maps = session.blocks, session.ensemble
-        many = blocks is not None and maps is not None and len(maps.ensemble) > 1 and not session.misfit
-        self.measure.setVisible(many)
-        for widget in (self.block, self.plot, self.words, self.fit):
-            widget.setVisible(model is not None)
-        self.save.setVisible(model is not None and model.units == "particles")
-        if model is None:
-            say(self.empty, _EMPTY)
-            return
-        say(self.empty, "")
-        fill_choice(self.block, [(name, name) for name in model.blocks], None)
-        self.block.setCurrentText(model.block)
-        self.plot.show_counts(*model.histogram(), self._color())
-        self.plot.cut.blockSignals(True)
-        self.plot.cut.setValue(model.cut)
-        self.plot.cut.blockSignals(False)
-        share = self._here()
-        self.plot.now.setVisible(share is not None)
-        if share is not None:
-            self.plot.now.setValue(share)
-        say(self.words, model.words())
-
-    def take_table(self, path) -> str:
-        """Show a table; the sentence of what went wrong, or an empty string."""
-        try:
-            model = OccupancyModel(path)
-        except HeteroError as error:
-            say(self.measure.message, "")
-            self.model = None
-            self.refresh()
-            say(self.empty, str(error), problem=True)
-            return str(error)
-        self.model = model
-        model.changed.connect(self.refresh)
-        self.refresh()
-        return ""
-
-    def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        top = QHBoxLayout()
-        top.addWidget(QLabel("Histogram of"))
-        top.addWidget(self.block, 1)
-        top.addWidget(self.open)
-        column.addWidget(line())
-        column.addLayout(top)
-        for widget in (self.empty, self.plot, self.words, self.measure, self.fit, self.save):
-            column.addWidget(widget)
-
-    def _color(self) -> str:
-        blocks = self.dock.session.blocks
-        if blocks is not None and self.model.block in blocks.blocks.names:
-            return blocks.blocks.colors[list(blocks.blocks.names).index(self.model.block)]
-        return "#4e8df5"
-
-    def _here(self) -> float | None:
-        """The block's occupancy in the volume on screen."""
-        blocks = self.dock.session.blocks
-        if blocks is None or self.model.block not in blocks.blocks.names:
-            return None
-        share = float(blocks.occupancy[list(blocks.blocks.names).index(self.model.block)])
-        return share if np.isfinite(share) else None
-
-    def _on_open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a table of occupancies", "", "Tables (*.csv *.npz)")
-        if path:
-            self.take_table(path)
-
-    def _on_block(self, index: int) -> None:
-        self.model.look_at(self.block.itemData(index))
-
-    def _on_cut(self, moved) -> None:
-        self.model.set_cut(moved.value())
-
-    def _measuring(self):
-        session = self.dock.session
-        if session.blocks is None or session.ensemble is None:
-            return None
-        folder, blocks = session.ensemble.ensemble.folder.resolve(), session.blocks.folder.resolve()
-        out = free_path(folder.parent / f"{folder.name}_occupancy.csv")
-        settings = occupancy_command.Settings(folder=folder, blocks=blocks, out=out)
-        return lambda progress: occupancy_command.run(settings, progress)
-
-    def _on_measured(self, answer: dict) -> None:
-        if not self.take_table(answer["out"]):
-            say(self.measure.message, f"Kept in {answer['out']}")
-
-    def _fitting(self):
-        return None if self.model is None else self.model.populations
-
-    def _on_fitted(self, answer: dict) -> None:
-        if self.model is not None:
-            self.model.take_fits(answer)
-            say(self.fit.message, f"Kept in {answer['written'][0]}")
-
-    def _saving(self):
-        if self.model is None:
-            return None
-        out, _ = QFileDialog.getSaveFileName(self, "Save particles at or above the cut", "", SAVE_PARTICLES)
-        original = None
-        if out and Path(out).suffix.lower() in (".star", ".cs"):
-            original = ask_particle_file(self)
-            if not original:
-                return None
-        model, given = self.model, Path(original) if original else None
-        return (lambda progress: model.save_above(Path(out), given, progress)) if out else None
-
-    def _on_saved(self, answer: dict) -> None:
-        say(self.save.message, f"{answer['selected']:,} particles, kept in {answer['out']}")

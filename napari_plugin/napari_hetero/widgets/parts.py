@@ -28,6 +28,7 @@ from napari_hetero.latest import LatestWins
 from napari_hetero.readers import read
 
 PLAY_MS = 150
+AXIS = "#8d96a3"  # seen on napari's dark and on its light ground
 SAVE_PARTICLES = "RELION (*.star);;cryoSPARC (*.cs);;Numbers (*.csv *.txt *.npy);;cryoDRGN (*.pkl)"
 _users = count()
 
@@ -175,7 +176,7 @@ class PlayButton(QPushButton):
         if model is None or len(model.ensemble) < 2:
             self.setChecked(False)
             return
-        model.go_to((model.index + 1) % len(model.ensemble))
+        model.walk(1, around=True)
 
     def _on_toggled(self, on: bool) -> None:
         self.setText("Stop" if on else "Play")
@@ -189,9 +190,15 @@ def follow(widget, signal, slot):
     A model outlives its widgets, and a bound method can still be called when Qt has deleted what it belongs to.
     """
     told = WeakMethod(slot)
-    listener = partial(_tell, told)
+
+    def listener() -> None:  # no partial: psygnal takes two of one function for the same
+        if (known := told()) is not None:
+            known()
+
+    def end(_gone=None) -> None:
+        signal.disconnect(listener, missing_ok=True)
+
     signal.connect(listener)
-    end = partial(_end, signal, listener)
     widget.destroyed.connect(end)
     return end
 
@@ -238,15 +245,6 @@ def fill_choice(combo, items: list[tuple[str, object]], current) -> None:
         combo.addItem(text, value)
     combo.setCurrentIndex(next((i for i, (_, value) in enumerate(items) if value is current), -1))
     combo.blockSignals(False)
-
-
-def _tell(told: WeakMethod, *values) -> None:
-    if (slot := told()) is not None:
-        slot(*values)
-
-
-def _end(signal, listener, _gone=None) -> None:
-    signal.disconnect(listener, missing_ok=True)
 
 
 def _let_go(held, user: int, _gone=None) -> None:

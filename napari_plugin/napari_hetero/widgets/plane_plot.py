@@ -5,9 +5,10 @@ import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QRectF, Qt, QTimer
 from qtpy.QtCore import Signal as QtSignal
 
+from napari_hetero.widgets.parts import AXIS
+
 _SETTLE_MS = 25  # after the last change of the view, until its picture is made anew
 _MOST_CELLS = 900  # a side
-_AXIS = "#8d96a3"  # seen on napari's dark and on its light ground
 _MARK, _FAR, _PATH, _LASSO = "#e5484d", "#f0a35e", "#b48cff", "#ffaa28"
 
 
@@ -41,8 +42,8 @@ class PlanePlot(pg.GraphicsLayoutWidget):
         self.addItem(self.axes["bottom"], 1, 1)
         for axis in self.axes.values():
             axis.linkToView(self.box)
-            axis.setPen(_AXIS)
-            axis.setTextPen(_AXIS)
+            axis.setPen(AXIS)
+            axis.setTextPen(AXIS)
         self.image = pg.ImageItem(axisOrder="row-major")
         self.line = pg.PlotCurveItem(pen=pg.mkPen(_PATH, width=2))
         self.anchors = pg.ScatterPlotItem(size=9, brush=_PATH, pen=None)

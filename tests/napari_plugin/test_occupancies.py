@@ -60,8 +60,8 @@ def test_a_table_that_is_none_gets_one_sentence(tmp_path):
 def test_histogram_in_the_dock(viewer, ensemble_folder, blocks_folder, table, tmp_path, qtbot):
     opened(viewer, ensemble_folder, blocks_folder)
     widget = docked(viewer, BlocksWidget)
-    panel = widget.histogram
-    assert "Open a table" in panel.empty.text() and panel.plot.isHidden()
+    panel = widget.occupancies_of_all
+    assert "Open a table" in panel.empty.text() and panel.tabs.isHidden()
     with qtbot.waitSignal(panel.measure.done, timeout=60_000):
         panel.measure.button.click()
     assert panel.model.units == "volumes" and panel.model.above() == 2  # the arm is in every other map
@@ -78,4 +78,74 @@ def test_histogram_in_the_dock(viewer, ensemble_folder, blocks_folder, table, tm
     assert "One population" in panel.words.text()
     (tmp_path / "bad.csv").write_text("a\n1\n")
     assert "was expected first" in panel.take_table(tmp_path / "bad.csv")
-    assert "was expected first" in panel.empty.text() and panel.plot.isHidden()
+    assert "was expected first" in panel.empty.text() and panel.tabs.isHidden()
+
+
+def volumes_table(path):
+    """Occupancies of the four maps: even ones have block_00, odd ones block_01."""
+    rows = [f"vol_{k},{0.9 - 0.8 * (k % 2) + 0.01 * k},{0.1 + 0.8 * (k % 2)}" for k in range(4)]
+    path.write_text("\n".join(["name,block_00,block_01", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def panel(viewer, ensemble_folder, blocks_folder, tmp_path, qtbot):
+    """Maps, blocks and a table of the maps in the dock."""
+    opened(viewer, ensemble_folder, blocks_folder)
+    widget = docked(viewer, BlocksWidget)
+    found = widget.occupancies_of_all
+    with qtbot.waitSignal(found.heat_map.maker.finished, timeout=30_000):
+        found.take_table(volumes_table(tmp_path / "volumes.csv"))
+    return found
+
+
+def click(plot, view, x, y, qtbot):
+    from qtpy.QtCore import QPointF, Qt
+
+    place = plot.mapFromScene(view.mapViewToScene(QPointF(x, y)))
+    qtbot.mouseMove(plot.viewport(), place)
+    qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+
+def test_click_on_a_row_of_the_heat_map_shows_that_volume(panel, qtbot):
+    panel.tabs.setCurrentWidget(panel.heat_map)
+    qtbot.wait(50)
+    heat_map, session = panel.heat_map, panel.dock.session
+    names = heat_map.found.names
+    assert {*names[:2]} in ({"vol_0", "vol_2"}, {"vol_1", "vol_3"}) and set(heat_map.found.labels) == {1, 2}
+    for row in (3, 1, 0, 2):
+        click(heat_map.plot, heat_map.plot.view, 0.5, row + 0.5, qtbot)
+        assert session.ensemble.name == names[row]
+        assert heat_map.plot.here.value() == row + 0.5
+        assert heat_map.under.text().startswith(f"{names[row]}, class {heat_map.found.labels[row]}")
+    session.ensemble.go_to(0)
+    assert heat_map.plot.here.value() == names.index("vol_0") + 0.5
+    panel.dock.viewer.layers.remove(session.maps_layer)
+    click(heat_map.plot, heat_map.plot.view, 0.5, 0.5, qtbot)
+    assert "is not among the maps" in heat_map.under.text()
+
+
+def test_a_table_of_particles_has_no_heat_map_and_says_so(panel, table, qtbot):
+    with qtbot.waitSignal(panel.heat_map.maker.finished, timeout=30_000):
+        panel.take_table(table)
+    assert "a row for each particle" in panel.heat_map.problem.text() and panel.heat_map.plot.isHidden()
+
+
+def test_two_blocks_are_counted_by_their_cuts_and_clicked(panel, table, qtbot):
+    joint = panel.joint
+    assert joint.words.text() == "Both: 0. Only block_00: 2. Only block_01: 2. Neither: 0."
+    panel.tabs.setCurrentWidget(joint)
+    qtbot.wait(50)
+    click(joint.plot, joint.plot.box, 0.93, 0.11, qtbot)
+    assert panel.dock.session.ensemble.name == "vol_2"
+    np.testing.assert_allclose(np.ravel(joint.plot.marker.getData()), [0.92, 0.1], atol=1e-5)
+    panel.take_table(table)
+    panel.plot.cut.setValue(0.95)
+    counts = two_groups()
+    both = int(((counts["block_00"] >= 0.95) & (counts["block_01"] >= panel.model.cut_of("block_01"))).sum())
+    assert joint.words.text().startswith(f"Both: {both}.")
+    with qtbot.waitSignal(panel.fit.done, timeout=60_000):
+        panel.fit.button.click()
+    joint.blocks[1].setCurrentIndex(0)
+    joint.blocks[1].activated.emit(0)
+    assert joint.words.text().startswith("Both: 120. Only block_00: 0. Only block_00: 0.")
