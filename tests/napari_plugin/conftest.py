@@ -114,8 +114,8 @@ def write_run(folder: Path, latents: np.ndarray, particle_index: np.ndarray, set
     """A linear run whose first latent is how much there is of the arm at +x, the second of that at +z."""
     import torch
 
-    from hetero.latent import Latents, RunConfig, write_config, write_latents
-    from hetero.linear.files import CHECKPOINT, FORMAT
+    from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
+    from hetero.linear.files import FORMAT
 
     folder.mkdir(parents=True)
     mean = arm_map(0, 0)
