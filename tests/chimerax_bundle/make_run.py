@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from make_run_truth import APIX, BOX, N, blob, latents
 
-from hetero.latent import Latents, RunConfig, write_config, write_latents
+from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
 from hetero.particles import CTF, write_stack, write_star
 from hetero.particles.project import MapProjector, images_from_transforms
 from hetero.particles.relion import star_tables
@@ -39,7 +39,7 @@ def main(folder):
     """Write the run."""
     import torch
 
-    from hetero.linear.files import CHECKPOINT, FORMAT
+    from hetero.linear.files import FORMAT
 
     folder.mkdir(parents=True)
     z = latents()

@@ -8,7 +8,7 @@ import pytest
 
 from hetero.cli import BAD_INPUT, DONE, main
 from hetero.commands.open_run import open_run
-from hetero.latent import CONFIG, LATENTS, Latents, RunConfig, write_config, write_latents
+from hetero.latent import CHECKPOINT, CONFIG, LATENTS, Latents, RunConfig, write_config, write_latents
 from hetero.particles import CTF, open_particles, read_cs, read_indices, write_stack, write_star
 from hetero.particles.relion import star_tables
 from hetero.particles.simulate import random_poses
@@ -42,7 +42,7 @@ def star(tmp_path):
 def write_ours(folder, index, encoding="gaussian", domain="fourier", zdim=3, width=12, seed=0):
     """A run of ours with random weights."""
     from hetero.drgn.decoder import CoordinateDecoder
-    from hetero.drgn.files import CHECKPOINT, save_checkpoint
+    from hetero.drgn.files import save_checkpoint
     from hetero.drgn.shape import DecoderShape
 
     folder.mkdir()

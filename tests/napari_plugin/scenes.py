@@ -64,8 +64,8 @@ def write_run(folder: Path, latents: np.ndarray, particle_index: np.ndarray, set
     """A linear run whose first latent is how much there is of the arm at +x, the second of that at +z."""
     import torch
 
-    from hetero.latent import Latents, RunConfig, write_config, write_latents
-    from hetero.linear.files import CHECKPOINT, FORMAT
+    from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
+    from hetero.linear.files import FORMAT
 
     folder.mkdir(parents=True)
     mean = arm_map(0, 0)
@@ -90,7 +90,7 @@ def write_gmm_run(folder: Path) -> Path:
     from hetero.gmm.files import save_checkpoint
     from hetero.gmm.networks import DynamicModel, NetworkShape
     from hetero.gmm.scene import Cloud
-    from hetero.latent import Latents, RunConfig, write_config, write_latents
+    from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
 
     frame = GaussianModel(SPOTS, 1.0, 3.0, RUN_BOX, RUN_APIX)
     around = torch.tensor((SPOTS - frame.middle)[:, ::-1].copy(), dtype=torch.float32)
@@ -103,5 +103,5 @@ def write_gmm_run(folder: Path) -> Path:
     write_config(folder / "config.json", RunConfig("gmm", RUN_BOX, RUN_APIX, {}))
     z = np.random.default_rng(2).normal(0, (4.0, 1.0), (N_PARTICLES, 2)).astype(np.float32)
     write_latents(folder / "latents.npz", Latents(z, np.arange(N_PARTICLES)))
-    save_checkpoint(folder / "checkpoint.pt", network, frame, 1)
+    save_checkpoint(folder / CHECKPOINT, network, frame, 1)
     return folder

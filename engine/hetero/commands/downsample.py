@@ -74,9 +74,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     check_folder(settings.out, FOLDER)
     check_range("The number of threads", settings.threads or 1, 1)
     started = time.perf_counter()
-    particles = open_particles(settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir)
-    if settings.invert:
-        particles = dataclasses.replace(particles, stack=particles.stack.inverted())
+    particles = open_particles(
+        settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir, settings.invert
+    )
     sampling = common_sampling(particles.stack.apix, particles.box, settings.box, settings.window)
     centred = particles.poses is not None and not settings.keep_shifts
     n = len(particles)

@@ -80,10 +80,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if settings.run is None and (settings.z or settings.around_volume or settings.bandwidth):
         raise HeteroError("--z, --around-volume and --bandwidth speak of a run's latents; --run was expected too.")
     started = time.perf_counter()
-    particles = open_particles(settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir)
+    particles = open_particles(
+        settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir, settings.invert
+    )
     particles.require_poses()
-    if settings.invert:
-        particles = dataclasses.replace(particles, stack=particles.stack.inverted())
     near = None
     if settings.run is not None:
         near = particles_near(particles, settings.run, settings.z, settings.around_volume, settings.bandwidth)

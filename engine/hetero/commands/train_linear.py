@@ -67,9 +67,9 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     check_range("The number of components (zdim)", settings.zdim, 1, 32)
     check_range("The number of iterations", settings.iterations, 1)
     check_folder(settings.out, FOLDER)
-    particles = open_particles(settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir)
-    if settings.invert:
-        particles = dataclasses.replace(particles, stack=particles.stack.inverted())
+    particles = open_particles(
+        settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir, settings.invert
+    )
     box = settings.box or min(particles.box - particles.box % 2, _LARGEST_BOX)
     plan = Plan(settings.zdim, box, settings.radius, settings.iterations, settings.seed)
     check_particles(particles, plan)

@@ -11,9 +11,8 @@ from hetero.gmm.decoder import GaussianDecoder
 from hetero.gmm.model import GaussianModel
 from hetero.gmm.networks import DynamicModel, NetworkShape
 from hetero.gmm.scene import Cloud, model_of
-from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents
+from hetero.latent import Run, Weights, open_own, read_checkpoint
 
-CHECKPOINT = "checkpoint.pt"
 FORMAT = "hetero gmm 1"
 
 
@@ -64,29 +63,11 @@ def open_gmm(folder: Path | str) -> Run:
     """Open a run of ``hetero train-gmm``; its ``decoder.models(z)`` gives Gaussians.
 
     Raises:
-        HeteroError: a file that is missing or damaged, or files that do not belong together.
+        HeteroError: see :func:`hetero.latent.open_own`.
     """
-    folder = Path(folder)
-    config = read_config(folder)
-    if config is None:
-        raise HeteroError(f"{folder} holds no config.json of a run.")
-    network, neutral, checkpoint = load_checkpoint(folder / CHECKPOINT)
-    latents = read_latents(folder / LATENTS)
-    if latents.mean.ndim != 2 or latents.mean.shape[1] != network.shape.zdim or neutral.box != config.box:
-        raise HeteroError(
-            f"The weights in {folder / CHECKPOINT} do not fit the run: a box of {neutral.box} and latents of "
-            f"{network.shape.zdim} numbers, where config.json has a box of {config.box} and {LATENTS} has latents of "
-            f"shape {latents.mean.shape}."
-        )
-    return Run(
-        folder=folder,
-        system=config.system,
-        settings=config.settings,
-        latents=latents.mean,
-        particle_index=latents.particle_index,
-        apix=config.apix,
-        box=config.box,
-        decoder=GaussianDecoder(network, neutral),
-        log_variance=latents.log_variance,
-        epoch=checkpoint["epoch"],
-    )
+    return open_own(folder, _weights)
+
+
+def _weights(path: Path) -> Weights:
+    network, neutral, found = load_checkpoint(path)
+    return Weights(GaussianDecoder(network, neutral), neutral.box, network.shape.zdim, found["epoch"])

@@ -12,7 +12,7 @@ import torch
 from hetero.files import atomic_path
 from hetero.gmm.dynamic import DynamicLoss
 from hetero.gmm.features import gradient_features
-from hetero.gmm.files import CHECKPOINT, load_checkpoint, save_checkpoint
+from hetero.gmm.files import load_checkpoint, save_checkpoint
 from hetero.gmm.images import ParticleSpectra
 from hetero.gmm.layout import laid_out
 from hetero.gmm.losses import FRC, Likelihood
@@ -21,7 +21,7 @@ from hetero.gmm.networks import DynamicModel, NetworkShape, Varying
 from hetero.gmm.posterior import Posterior, refine_latents
 from hetero.gmm.presets import Preset
 from hetero.gmm.scene import cloud_of
-from hetero.latent import LATENTS, Latents, write_latents
+from hetero.latent import CHECKPOINT, LATENTS, Latents, write_latents
 from hetero.progress import Progress, silent
 from hetero.training.plan import Plan
 
@@ -48,7 +48,7 @@ class Wanted:
 
 
 class GmmTask:
-    """A :class:`hetero.training.loop.Task`; on the CPU.
+    """A :class:`hetero.training.task.Task`; on the CPU.
 
     Args:
         folder: where checkpoint and latents go.

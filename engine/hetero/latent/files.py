@@ -14,6 +14,7 @@ from hetero.errors import HeteroError
 from hetero.files import atomic_path
 
 CONFIG = "config.json"
+CHECKPOINT = "checkpoint.pt"
 LATENTS = "latents.npz"
 FORMAT = "hetero run 1"
 

@@ -9,14 +9,16 @@ import pandas as pd
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_path
 from hetero.latent import (
+    CHECKPOINT,
     CONFIG,
     LATENTS,
     Latents,
     Run,
     RunConfig,
+    Weights,
+    open_own,
     read_checkpoint,
     read_config,
-    read_latents,
     write_config,
     write_latents,
 )
@@ -24,7 +26,7 @@ from hetero.linear.decoder import LinearDecoder
 from hetero.linear.fit import LinearModel
 
 SYSTEM = "linear"
-CHECKPOINT, LOG, COMPONENTS, PARTICLES = "checkpoint.pt", "log.csv", "components.csv", "particles.csv"
+LOG, COMPONENTS, PARTICLES = "log.csv", "components.csv", "particles.csv"
 FOLDER = FolderKind(CHECKPOINT, (CONFIG, LATENTS, CHECKPOINT, LOG, COMPONENTS, PARTICLES))
 FORMAT = "hetero linear model 1"
 _KEPT = ("mean", "components", "sd", "noise", "fsc")
@@ -80,34 +82,17 @@ def component_table(model: LinearModel, apix: float) -> pd.DataFrame:
 
 
 def open_linear(folder: Path | str) -> Run:
-    """Open a run of ``hetero train-linear``. Nothing in its files is run.
+    """Open a run of ``hetero train-linear``.
 
     Raises:
-        HeteroError: a file that is missing or damaged, or arrays that do not fit each other.
+        HeteroError: see :func:`hetero.latent.open_own`.
     """
-    folder = Path(folder)
-    config = read_config(folder)
-    if config is None:
-        raise HeteroError(f"{folder} holds no config.json of a run.")
-    mean, components = _read_maps(folder / CHECKPOINT)
-    latents = read_latents(folder / LATENTS)
-    box, zdim = config.box, latents.mean.shape[-1]
-    if mean.shape != (box,) * 3 or components.shape != (zdim, *mean.shape):
-        raise HeteroError(
-            f"{folder / CHECKPOINT} has a mean map of shape {mean.shape} and components of {components.shape}, which "
-            f"do not fit the run's box of {box} and latents of {zdim} numbers."
-        )
-    return Run(
-        folder=folder,
-        system=config.system,
-        settings=config.settings,
-        latents=latents.mean,
-        particle_index=latents.particle_index,
-        apix=config.apix,
-        box=box,
-        decoder=LinearDecoder(mean, components),
-        log_variance=latents.log_variance,
-    )
+    return open_own(folder, _weights)
+
+
+def _weights(path: Path) -> Weights:
+    mean, components = _read_maps(path)
+    return Weights(LinearDecoder(mean, components), len(mean), len(components))
 
 
 def _read_maps(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +103,22 @@ def _read_maps(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not all(isinstance(one, torch.Tensor) and one.is_floating_point() for one in maps):
         raise HeteroError(f"{path} lacks the mean map or the components; the file is damaged.")
     mean, components = (one.to(torch.float32).numpy() for one in maps)
+    if mean.shape != (len(mean),) * 3 or components.shape[1:] != mean.shape:
+        raise HeteroError(
+            f"{path} has a mean map of shape {mean.shape} and components of {components.shape}, which do not fit."
+        )
     if not (np.isfinite(mean).all() and np.isfinite(components).all()):
         raise HeteroError(f"{path} holds values that are not numbers (NaN); the file is damaged.")
     return mean, components
+
+
+def read_noise(folder: Path) -> np.ndarray | None:
+    """``(box / 2,)`` variance of a complex Fourier sample of the noise, by ring, as a linear run found it; None where
+    the folder is no linear run."""
+    import torch
+
+    config = read_config(folder)
+    if config is None or config.system != SYSTEM:
+        return None
+    noise = read_checkpoint(folder / CHECKPOINT, FORMAT, "linear model", "train-linear").get("noise")
+    return noise.numpy() if isinstance(noise, torch.Tensor) and bool((noise > 0).all()) else None

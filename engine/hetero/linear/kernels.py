@@ -5,42 +5,41 @@ import numpy as np
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
+def _lines(point, fine, nodes, weights):
+    """The four pairs of neighbours along x: each one's first node and its share across x. Returns the share along x."""
+    px, py, pz = point
+    x, y, z = int(np.floor(px)), int(np.floor(py)), int(np.floor(pz))
+    fy, fz = py - y, pz - z
+    for k in range(2):
+        for j in range(2):
+            nodes[2 * k + j] = ((z + k) % fine * fine + (y + j) % fine) * (fine // 2 + 1) + x
+            weights[2 * k + j] = (fz if k else 1 - fz) * (fy if j else 1 - fy)
+    return px - x
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
 def _gather(points, fine, table, out):
-    half = fine // 2 + 1
-    channels = table.shape[1]
+    nodes, weights = np.empty(4, np.int64), np.empty(4, np.float32)
     for i in range(len(points)):
-        px, py, pz = points[i]
-        x, y, z = int(np.floor(px)), int(np.floor(py)), int(np.floor(pz))
-        fx, fy, fz = px - x, py - y, pz - z
-        for c in range(channels):
+        fx = _lines(points[i], fine, nodes, weights)
+        for c in range(table.shape[1]):
             out[i, c] = 0
-        for k in range(2):
-            wz = fz if k else 1 - fz
-            row_z = (z + k) % fine
-            for j in range(2):
-                wy = wz * (fy if j else 1 - fy)
-                node = (row_z * fine + (y + j) % fine) * half + x
-                for c in range(channels):
-                    out[i, c] += wy * ((1 - fx) * table[node, c] + fx * table[node + 1, c])
+        for k in range(4):
+            node, weight = nodes[k], weights[k]
+            for c in range(table.shape[1]):
+                out[i, c] += weight * ((1 - fx) * table[node, c] + fx * table[node + 1, c])
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def _scatter(points, fine, values, table):
-    half = fine // 2 + 1
-    channels = table.shape[1]
+    nodes, weights = np.empty(4, np.int64), np.empty(4, np.float32)
     for i in range(len(points)):
-        px, py, pz = points[i]
-        x, y, z = int(np.floor(px)), int(np.floor(py)), int(np.floor(pz))
-        fx, fy, fz = px - x, py - y, pz - z
-        for k in range(2):
-            wz = fz if k else 1 - fz
-            row_z = (z + k) % fine
-            for j in range(2):
-                wy = wz * (fy if j else 1 - fy)
-                node = (row_z * fine + (y + j) % fine) * half + x
-                for c in range(channels):
-                    table[node, c] += wy * (1 - fx) * values[i, c]
-                    table[node + 1, c] += wy * fx * values[i, c]
+        fx = _lines(points[i], fine, nodes, weights)
+        for k in range(4):
+            node, weight = nodes[k], weights[k]
+            for c in range(table.shape[1]):
+                table[node, c] += weight * (1 - fx) * values[i, c]
+                table[node + 1, c] += weight * fx * values[i, c]
 
 
 def gather(points: np.ndarray, fine: int, table: np.ndarray) -> np.ndarray:

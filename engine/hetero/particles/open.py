@@ -44,6 +44,7 @@ def open_particles(
     ctf: Path | str | None = None,
     ind: Path | str | None = None,
     datadir: Path | str | None = None,
+    invert: bool = False,
 ) -> Particles:
     """Open particles; images stay on disk, and a few are looked at.
 
@@ -54,6 +55,7 @@ def open_particles(
         ctf: cryoDRGN's ctf.pkl, in place of those in ``path``; its pixel sizes count.
         ind: cryoDRGN's ind.pkl, or ``.npy``: which particles, counted from 0 in the order of ``path``.
         datadir: folder that the stacks' names start from.
+        invert: turn the contrast over, for particles that are dark on disk where the file does not say so.
 
     Returns:
         Particles in the order of ``path``, or of ``ind``.
@@ -78,6 +80,8 @@ def open_particles(
         # the pickle may list all particles or those of ind alone, so shares of the box come first
         shares = _matching(cryodrgn.read_poses(poses, 1.0), poses, rows, particles)
         particles = replace(particles, poses=Poses(shares.rotations, shares.shifts * extent[:, None]))
+    if invert:
+        particles = replace(particles, stack=particles.stack.inverted())
     check_images(particles.stack)
     return particles
 
