@@ -129,7 +129,7 @@ def measure(bench: Bench) -> None:
 
 
 def _groups(model):
-    from hetero.commands.latent_space import Column
+    from hetero.commands.particle_columns import Column
 
     values = model.space.values("z1")
     return Column(

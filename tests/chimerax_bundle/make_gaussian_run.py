@@ -13,10 +13,10 @@ import torch
 from make_run_truth import APIX, BOX, gaussians, latents
 
 from hetero.gmm import GaussianModel, write_model
-from hetero.gmm.files import CHECKPOINT, save_checkpoint
+from hetero.gmm.files import save_checkpoint
 from hetero.gmm.networks import DynamicModel, NetworkShape
 from hetero.gmm.scene import cloud_of
-from hetero.latent import Latents, RunConfig, write_config, write_latents
+from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
 
 
 def main(folder, n):

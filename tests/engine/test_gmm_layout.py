@@ -26,7 +26,7 @@ def test_a_folded_motion_is_unrolled():
     z = torch.tensor(np.stack([rng.uniform(-1, 1, 1500), rng.normal(0, 1, 1500)], 1), dtype=torch.float32)
     way = np.where(z[:, 0] < 0, z[:, 0] + 1, z[:, 0] - 1)
     assert abs(spearmanr(z[:, 0], way)[0]) < 0.6
-    found = laid_out(Folded(), z, 200.0).numpy()
+    found = laid_out(Folded(), z, 200.0, 2).numpy()
     assert abs(spearmanr(found[:, 0], way)[0]) > 0.999
     assert np.isclose(found[:, 0].std(), 1, atol=1e-3) and found[:, 1].std() < 0.2  # and nothing else is there
-    np.testing.assert_array_equal(found, laid_out(Folded(), z, 200.0).numpy())
+    np.testing.assert_array_equal(found, laid_out(Folded(), z, 200.0, 2).numpy())

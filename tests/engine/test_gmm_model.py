@@ -85,7 +85,7 @@ def test_gaussians_in_a_mask(gaussians):
     assert chosen[3] and chosen.sum() < 4
     with pytest.raises(HeteroError, match="None of the 20 Gaussians"):
         model.inside(Volume(np.zeros(volume.shape), volume.apix, volume.origin, "empty"))
-    with pytest.raises(HeteroError, match="The mask ball has 32 x 32"):
+    with pytest.raises(HeteroError, match="ball has 32 x 32"):
         model.inside(Volume(ball.data, volume.apix * 2, volume.origin, "ball"))
 
 

@@ -1,6 +1,7 @@
 """``hetero gmm``: a neutral model of Gaussians."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,8 +71,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     keep = None
     if settings.mask is not None:
         mask = read_map(settings.mask)
-        GaussianModel(frame.middle[None], 1.0, 1.0, frame.box, frame.apix, frame.origin).check_grid(mask)
-        keep = lambda model: model.inside(mask)  # noqa: E731
+        frame.check_grid(mask)
+        keep = partial(GaussianModel.inside, mask=mask)
     model, rounds = fit_neutral(data, frame, settings.most, settings.seed, keep=keep, progress=progress)
     write_model(settings.out, model, settings.program)
     last = rounds[-1]

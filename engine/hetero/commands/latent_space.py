@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hetero.commands.open_run import open_run
+from hetero.commands.particle_columns import Column, columns_of
 from hetero.errors import HeteroError
 from hetero.latent import Run, View
 from hetero.latent.plane import Nearness, Plane
@@ -18,21 +19,6 @@ from hetero.progress import Progress, silent
 
 QUICK_BOX = 64
 """Maps of larger boxes are first decoded at this one, which takes a fraction of a second."""
-_MOST_CLASSES = 30
-
-
-@dataclass(frozen=True, eq=False)
-class Column:
-    """A number of every particle, from a table.
-
-    Attributes:
-        values: ``(n,)`` float32 in the run's order; NaN where the table has none. Of classes, their place in
-            ``classes``.
-        classes: names, where there are a few distinct values; else empty.
-    """
-
-    values: np.ndarray
-    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +45,7 @@ class LatentSpace:
 
     Attributes:
         run: the :class:`hetero.latent.Run`.
-        columns: name -> :class:`Column`, from :meth:`read_columns`.
+        columns: name -> :class:`~hetero.commands.particle_columns.Column`, from :meth:`read_columns`.
     """
 
     def __init__(self, run: Run):
@@ -186,17 +172,7 @@ class LatentSpace:
         Raises:
             HeteroError: no such table, or one without any of this run's particles.
         """
-        path = Path(path)
-        table = _read_table(path)
-        place = pd.Index(self.run.particle_index)
-        known = table.index.isin(place)
-        if not known.any():
-            raise HeteroError(
-                f"{path} names none of the {len(self.run):,} particles of {self.run.folder}; a table of this run's "
-                "particles was expected."
-            )
-        table = table[known].reindex(place)
-        found = {str(name): _column(table[name]) for name in table.columns}
+        found = columns_of(path, self.run)
         found = {name: column for name, column in found.items() if name not in self.own_axes}
         self.columns |= found
         return list(found)
@@ -295,33 +271,3 @@ def path_latents(folder: Path | str) -> np.ndarray:
 
 def _number(axis: str) -> int:
     return int(axis.removeprefix("PC ").removeprefix("z")) - 1
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if path.suffix.lower() == ".npz":
-        from hetero.occupancy import read_occupancy
-
-        table = read_occupancy(path)
-    else:
-        try:
-            table = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
-        if "particle" not in table:
-            found = ", ".join(map(str, table.columns[:5]))
-            raise HeteroError(f"{path} has the columns {found}; one of particle numbers, 'particle', was expected.")
-        table = table.set_index("particle")
-    if table.index.name != "particle" or table.index.has_duplicates:
-        raise HeteroError(f"{path} has no row a particle; each particle's number once was expected.")
-    return table
-
-
-def _column(cells: pd.Series) -> Column:
-    numbers = pd.to_numeric(cells, errors="coerce")
-    known = cells.dropna()
-    whole = numbers.notna().sum() == len(known) and np.equal(np.mod(numbers.dropna(), 1), 0).all()
-    if numbers.notna().sum() == len(known) and not (whole and known.nunique() <= _MOST_CLASSES):
-        return Column(numbers.to_numpy(np.float32))
-    codes, classes = pd.factorize(numbers if whole else cells, sort=True)
-    names = tuple(f"{c:g}" if whole else str(c) for c in classes)
-    return Column(np.where(codes < 0, np.nan, codes).astype(np.float32), names)

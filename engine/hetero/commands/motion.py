@@ -11,6 +11,8 @@ import pandas as pd
 
 import hetero
 from hetero.commands import POSITIONAL, check_range
+from hetero.commands.decode import counted
+from hetero.commands.gaussian_region import read_region
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, check_folder
@@ -18,7 +20,7 @@ from hetero.gmm.motion import localised_motions, motion_between, rigid_body
 from hetero.latent import Run, point_table
 from hetero.latent.paths import component_path
 from hetero.latent.pca import principal_components
-from hetero.maps import read_map, write_ensemble
+from hetero.maps import write_ensemble
 from hetero.progress import Progress, silent
 
 ARROWS, MARK = "motion.csv", "motion.json"
@@ -29,8 +31,8 @@ FOLDER = FolderKind(MARK, ("vol_*.mrc", "ensemble.csv", ARROWS, MARK))
 class Settings:
     """Tell how the Gaussians of a run move: an arrow each, maps along the way, and how far a region turned.
 
-    From one latent to another, or along a principal component; with a mask along the direction that moves the Gaussians
-    in it most and the others least. The folder opens as an ensemble.
+    From one latent to another, or along a principal component; with a mask or a model along the direction that moves
+    the Gaussians in it most and the others least. The folder opens as an ensemble.
 
     Attributes:
         run: Folder of a run of hetero train-gmm.
@@ -39,6 +41,8 @@ class Settings:
         end: Latent to end at.
         component: Which principal component, or which localised motion, counted from 1.
         mask: Map that is over 0.5 in a region: its own motions are looked for, and how it turns as a body.
+        model: In place of a mask a PDB or mmCIF file in the run's frame: the region of its chains.
+        chains: Chains of the model, A,B or A+B; without it all.
         steps: Maps along the way; 0 for none.
         scale: Factor for the arrows.
     """
@@ -49,6 +53,8 @@ class Settings:
     end: tuple[float, ...] = ()
     component: int = 1
     mask: Path | None = None
+    model: Path | None = None
+    chains: tuple[str, ...] = ()
     steps: int = 10
     scale: float = 1.0
 
@@ -57,26 +63,27 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """``{"out", "gaussians", "start", "end", "longest", "median", "ratio", "rigid", "volumes"}``.
 
     ``ratio`` is, for each localised motion, the change inside over that outside; ``rigid`` the region's
-    ``angle`` (degrees), ``axis``, ``shift`` (Å, z, y, x), ``moved`` and ``left`` (Å); both null without a mask.
+    ``angle`` (degrees), ``axis``, ``shift`` (Å, z, y, x), ``moved`` and ``left`` (Å); both null without a region.
 
     Raises:
-        HeteroError: a run of another system, latents of another dimension, or a mask that does not fit.
+        HeteroError: a run of another system, latents of another dimension, or a region that does not fit.
     """
     check_folder(settings.out, FOLDER)
     check_range("steps", settings.steps, 0, 1000)
     model = open_run(settings.run)
     if model.system != "gmm":
         raise HeteroError(f"{settings.run} is a run of '{model.system}'; one of hetero train-gmm was expected.")
-    inside = None
-    if settings.mask is not None:
-        inside = model.decoder.frame.inside(read_map(settings.mask))
+    region = read_region(settings.mask, settings.model, settings.chains, model.decoder.frame)
+    inside = None if region is None else model.decoder.frame.inside(region)
     path, ratio = motion_path(settings, model, inside)
     motion = motion_between(model.decoder, path[0], path[-1])
     rigid = None if inside is None else rigid_body(motion, inside)
     with atomic_folder(settings.out, FOLDER) as folder:
         _arrows(motion, inside, settings.scale).to_csv(folder / ARROWS, index=False)
         if settings.steps:
-            write_ensemble(folder, _counted(model.decode(path), len(path), progress), point_table(path))
+            write_ensemble(
+                folder, counted(model.decode(path), len(path), progress, "maps along the motion"), point_table(path)
+            )
         answer = {
             "out": str(settings.out), "gaussians": len(motion.centres), "start": path[0].tolist(),
             "end": path[-1].tolist(), "longest": float(motion.lengths.max()),
@@ -114,12 +121,6 @@ def _arrows(motion, inside: np.ndarray | None, scale: float) -> pd.DataFrame:
         table["inside"] = inside.astype(int)
     table.insert(0, "gaussian", np.arange(1, len(table) + 1))
     return table.round(5)
-
-
-def _counted(volumes, n: int, progress: Progress):
-    for i, volume in enumerate(volumes):
-        yield volume
-        progress(i + 1, n, "maps along the motion")
 
 
 def _plain(rigid) -> dict[str, Any] | None:

@@ -16,14 +16,14 @@ from hetero.drgn.presets import PRESETS, Preset
 from hetero.errors import HeteroError
 from hetero.latent import CONFIG, LATENTS, RunConfig, write_config
 from hetero.particles import Particles, ParticleWarning, open_particles
+from hetero.particles.refined_poses import REFINED, describe_moves, summary_of_moves
 from hetero.particles.symmetry import symmetry_rotations
 from hetero.progress import Progress, silent
 
 LOG = "log.csv"
 _MADE_BY_TRAINING = (
-    CONFIG, LATENTS, LOG, "checkpoint.pt", "images.c64", "images.json", "poses.pkl", "poses.npz",
+    CONFIG, LATENTS, LOG, "checkpoint.pt", "images.c64", "images.json", *REFINED,
 )  # fmt: skip
-_SUMMARIES = {"median": np.median, "largest": np.max}
 _MAY_CHANGE = {"out", "epochs", "device", "threads", "memory", "no_cache", "accumulate", "minutes", "hetero"}
 
 
@@ -215,9 +215,7 @@ def _moves(task) -> dict[str, float] | None:
 
     if task.model.poses is None:
         return None
-    _, degrees, angstrom = refined(task.particles, task.model.poses)
-    ways = {"degrees": degrees, "angstrom": angstrom}
-    return {f"{how}_{what}": float(f(moved)) for what, moved in ways.items() for how, f in _SUMMARIES.items()}
+    return summary_of_moves(task.particles.require_poses(), refined(task.particles, task.model.poses))
 
 
 def preset_of(settings: Settings) -> Preset:
@@ -314,9 +312,5 @@ def describe(result: dict[str, Any]) -> str:
         held = f", held out {result['held_out']:.5f}" if result["held_out"] is not None else ""
         lines.append(f"loss {result['loss']:.5f}{held}")
     if result["poses"] is not None:
-        poses = result["poses"]
-        lines.append(
-            f"poses moved by {poses['median_degrees']:.2f} degrees and {poses['median_angstrom']:.2f} Å (medians; at "
-            f"most {poses['largest_degrees']:.1f} and {poses['largest_angstrom']:.1f}): poses.pkl, poses.npz"
-        )
+        lines.append(describe_moves(result["poses"]))
     return "\n".join([*lines, f"written: {result['out']}; hetero decode {result['out']} makes maps"])

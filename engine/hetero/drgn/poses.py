@@ -2,16 +2,11 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from hetero.files import atomic_path
-from hetero.particles import Particles, Poses, write_poses
-
-POSES, TABLE = "poses.pkl", "poses.npz"
+from hetero.particles import Particles, Poses
 
 
 @dataclass(frozen=True)
@@ -64,27 +59,9 @@ def moved(values: torch.Tensor, places: torch.Tensor, shift: torch.Tensor) -> to
 
 
 @torch.no_grad()
-def refined(particles: Particles, table: PoseTable) -> tuple[Poses, np.ndarray, np.ndarray]:
-    """The poses as they now are, and how far each has moved: ``(n,)`` degrees and ``(n,)`` Å."""
+def refined(particles: Particles, table: PoseTable) -> Poses:
+    """The poses as they now are."""
     exact = deepcopy(table).double().cpu()
-    rows = exact.rows.weight
-    turn, shift = exact(torch.arange(len(rows)))
-    given, apix = particles.require_poses(), particles.stack.apix[:, None]
-    poses = Poses(turn.numpy() @ given.rotations, given.shifts + shift.numpy() * apix)
-    degrees = np.degrees(np.linalg.norm(rows[:, :3].numpy(), axis=1) / table.arm)
-    return poses, degrees, np.linalg.norm(shift.numpy() * apix, axis=1)
-
-
-def write_refined(folder: Path, particles: Particles, table: PoseTable) -> None:
-    """Write ``poses.pkl``, as ``--poses`` and cryoDRGN read it, and ``poses.npz``.
-
-    The second holds ``rotations``, ``shifts`` (Å), ``particle_index``, ``moved_degrees`` and ``moved_angstrom``. Both
-    have a row for each particle that was trained on, in their order.
-    """
-    poses, degrees, angstrom = refined(particles, table)
-    write_poses(folder / POSES, poses, particles.box * particles.stack.apix)
-    with atomic_path(folder / TABLE) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file, rotations=poses.rotations, shifts=poses.shifts, particle_index=particles.rows, moved_degrees=degrees,
-            moved_angstrom=angstrom,
-        )  # fmt: skip
+    turn, shift = exact(torch.arange(len(exact.rows.weight)))
+    given = particles.require_poses()
+    return Poses(turn.numpy() @ given.rotations, given.shifts + shift.numpy() * particles.stack.apix[:, None])

@@ -13,10 +13,11 @@ from hetero.drgn.encoder import ImageEncoder, LatentTable
 from hetero.drgn.files import CHECKPOINT, load_checkpoint, save_checkpoint
 from hetero.drgn.focus import Focus
 from hetero.drgn.images import PreparedImages
-from hetero.drgn.poses import PoseTable, Refinement, write_refined
+from hetero.drgn.poses import PoseTable, Refinement, refined
 from hetero.drgn.presets import Preset
 from hetero.drgn.shape import DecoderShape
 from hetero.latent import LATENTS, Latents, write_latents
+from hetero.particles.refined_poses import write_refined_poses
 from hetero.training.plan import stage_of
 from hetero.training.team import Team
 
@@ -178,7 +179,7 @@ class DrgnTask:
         if self.team.leads:
             write_latents(self.folder / LATENTS, latents)
         if self.model.poses is not None:
-            write_refined(self.folder, self.particles, self.model.poses)
+            write_refined_poses(self.folder, self.particles, refined(self.particles, self.model.poses))
 
     @torch.no_grad()
     def latents(self) -> Latents:

@@ -1,9 +1,11 @@
 """A moving model with its loss: what the training loop teaches."""
 
+import math
+
 import torch
 from torch import nn
 
-from hetero.gmm.calibration import calibrate
+from hetero.gmm.calibration import Calibration, calibrate
 from hetero.gmm.fused import make_projector
 from hetero.gmm.images import ParticleSpectra
 from hetero.gmm.losses import FRC, Images, Likelihood
@@ -12,29 +14,35 @@ from hetero.gmm.presets import Preset
 from hetero.gmm.rings import Rings
 from hetero.gmm.scene import losses_of_cloud, project_cloud
 
+_TURN, _SHIFT = math.radians(2), 1.0  # s.d. of poses' errors to begin with, radians and pixels
+
 
 class DynamicLoss(nn.Module):
     """Loss of a batch of particles.
 
     Buffers ``scale`` and ``variance`` ``(rings,)`` are those of :mod:`hetero.gmm.calibration`; ``calibrated`` is the
     epoch that they are of. ``targets`` ``(n, zdim)`` are latents that were laid out, once ``laid_out`` is true: the
-    decoder learns from them, and the encoder to find them.
+    decoder learns from them, and the encoder to find them. ``poses`` ``(n, 5)`` are turns and shifts on top of those
+    that were given (:func:`hetero.gmm.images.moved_poses`), ``pose_sd`` their s.d. (radians, Å).
 
     Args:
         model: the networks.
         rings: which pixels are compared.
         preset: the loss and its regularisers.
+        zdim: numbers of a latent that is laid out.
         n: particles.
     """
 
-    def __init__(self, model: DynamicModel, rings: Rings, preset: Preset, n: int):
+    def __init__(self, model: DynamicModel, rings: Rings, preset: Preset, zdim: int, n: int):
         super().__init__()
         self.model, self.rings, self.preset = model, rings, preset
         self.register_buffer("scale", torch.ones(rings.count))
         self.register_buffer("variance", torch.ones(rings.count))
         self.register_buffer("calibrated", torch.tensor(-1))
-        self.register_buffer("targets", torch.zeros(n, model.shape.zdim))
+        self.register_buffer("targets", torch.zeros(n, zdim))
         self.register_buffer("laid_out", torch.tensor(False))
+        self.register_buffer("poses", torch.zeros(n, 5))
+        self.register_buffer("pose_sd", torch.tensor([_TURN, _SHIFT * rings.apix]))
         self._projector = make_projector(rings, len(model.neutral), str(model.centres.device.type))
         self._loss = Likelihood(rings) if preset.loss == "likelihood" else FRC(rings)
         self._ring = torch.from_numpy(rings.ring)
@@ -77,13 +85,17 @@ class DynamicLoss(nn.Module):
         return Images(batch["spectra"], scale if ctf is None else ctf * scale, 1 / self.variance[None])
 
     @torch.no_grad()
-    def calibrate(self, data: ParticleSpectra, z: torch.Tensor | None) -> None:
-        """Work out the scale and the variance of each ring; of the neutral model where no latents are given."""
+    def calibration(self, data: ParticleSpectra, z: torch.Tensor | None) -> Calibration:
+        """The scale and the variance of each ring; of the neutral model where no latents are given."""
 
         def project(items: torch.Tensor) -> torch.Tensor:
             cloud = self.model.neutral if z is None else self.model.decode(z[items])
             return project_cloud(self._projector, cloud, data.rotations[items], data.shifts[items])
 
-        found = calibrate(data, project)
+        return calibrate(data, project)
+
+    def calibrate(self, data: ParticleSpectra, z: torch.Tensor | None) -> None:
+        """Take those for what follows."""
+        found = self.calibration(data, z)
         self.scale.copy_(found.scale)
         self.variance.copy_(found.variance)

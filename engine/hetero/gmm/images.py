@@ -1,6 +1,6 @@
 """Particle images as the losses want them: Fourier pixels of the rings, whitened, with their CTF, all in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ class ParticleSpectra:
         shifts: ``(n, 2)`` float32 Å, where the particle lies: minus the shift of its pose.
         noise: ``(rings,)`` power of the noise before whitening.
         signal: ``(rings,)`` spectral signal-to-noise ratio of the particles without their CTF.
+        copies: of each particle, side by side (:meth:`expanded`).
     """
 
     rings: Rings
@@ -40,6 +41,7 @@ class ParticleSpectra:
     shifts: torch.Tensor
     noise: np.ndarray
     signal: np.ndarray
+    copies: int = 1
 
     def __len__(self) -> int:
         return len(self.spectra)
@@ -58,6 +60,44 @@ class ParticleSpectra:
         if scale is not None:
             transfer = scale[None] if transfer is None else transfer * scale
         return Images(self.spectra[items], transfer, weights if len(weights) == 1 else weights[items])
+
+    def posed(self, poses: torch.Tensor) -> "ParticleSpectra":
+        """The same images at other poses; see :func:`moved_poses`."""
+        rotations, shifts = moved_poses(self.rotations, self.shifts, poses)
+        return replace(self, rotations=rotations, shifts=shifts)
+
+    def expanded(self, group: np.ndarray) -> "ParticleSpectra":
+        """Each particle in every orientation in which a symmetric body looks the same, copies side by side.
+
+        Args:
+            group: ``(g, 3, 3)`` rotations of the map (:func:`hetero.particles.symmetry.symmetry_rotations`).
+
+        Memory: g times as much.
+        """
+        copies = len(group)
+        turned = self.rotations[:, None] @ torch.tensor(group, dtype=torch.float32)
+        return replace(
+            self,
+            spectra=self.spectra.repeat_interleave(copies, 0),
+            ctf=None if self.ctf is None else self.ctf.repeat_interleave(copies, 0),
+            rotations=turned.flatten(0, 1),
+            shifts=self.shifts.repeat_interleave(copies, 0),
+            copies=copies,
+        )
+
+
+def moved_poses(
+    rotations: torch.Tensor, shifts: torch.Tensor, poses: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotations ``(b, 3, 3)`` and places ``(b, 2)`` after small turns and shifts.
+
+    Args:
+        poses: ``(b, 5)``: a rotation vector in the microscope's frame, radians, and Å along x and y.
+    """
+    x, y, z = poses[:, :3].unbind(1)
+    none = torch.zeros_like(x)
+    skew = torch.stack([none, -z, y, z, none, -x, -y, x, none], 1).view(-1, 3, 3)
+    return torch.linalg.matrix_exp(skew) @ rotations, shifts + poses[:, 3:]
 
 
 def load_spectra(

@@ -21,16 +21,17 @@ _GRID = 14  # voxels along each side of the coarse densities
 _BATCH = 256
 
 
-def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, seed: int = 0) -> torch.Tensor:
-    """``(n, zdim)`` coordinates of latents ``(n, zdim)``: axes in the order of their spread, s.d. 1 along the first.
+def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, dimensions: int, seed: int = 0) -> torch.Tensor:
+    """``(n, dimensions)`` coordinates of latents: axes in the order of their spread, s.d. 1 along the first.
 
     Args:
         network: decodes them.
-        z: every particle's latent.
+        z: ``(n, zdim)`` every particle's latent.
         extent: Å along each side of the box.
+        dimensions: how many coordinates.
         seed: of the landmarks.
     """
-    n, zdim = z.shape
+    n = len(z)
     densities = np.concatenate([_coarse(network.decode(part), extent) for part in z.split(_BATCH)])
     densities = densities - densities.mean(0)
     with torch.random.fork_rng(devices=[]):
@@ -40,7 +41,7 @@ def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, seed: int = 
     chosen = np.random.default_rng(seed).permutation(n)[:_LANDMARKS]
     marks = densities[chosen]
     distances = squareform(pdist(marks))
-    places = _scaled(_geodesics(distances), zdim)
+    places = _scaled(_geodesics(distances), dimensions)
     near, which = cKDTree(marks).query(densities, min(4, len(marks)))
     weights = 1 / (near + 1e-3 * np.median(distances))
     found = (weights[..., None] * places[which]).sum(1) / weights.sum(1, keepdims=True)

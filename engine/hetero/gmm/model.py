@@ -118,16 +118,16 @@ class GaussianModel:
             raise HeteroError(f"None of the {len(self):,} Gaussians of {self.name} lies in the mask {mask.name}.")
         return chosen
 
-    def check_grid(self, mask: Volume) -> None:
+    def check_grid(self, volume: Volume) -> None:
         """Refuse a map that does not cover the same cube, whatever its sampling.
 
         Raises:
             HeteroError: tells both.
         """
         extent = self.box * self.apix
-        fits = np.allclose(np.array(mask.shape) * mask.apix, extent, rtol=0.01)
-        if not fits or np.abs(mask.origin - self.origin).max() > 0.01 * extent:
+        fits = np.allclose(np.array(volume.shape) * volume.apix, extent, rtol=0.01)
+        if not fits or np.abs(volume.origin - self.origin).max() > 0.01 * extent:
             raise HeteroError(
-                f"The mask {mask.name} has {grid_text(mask)}; the grid of {self.name}, {extent:.4g} Å cubed from "
+                f"{volume.name} has {grid_text(volume)}; the grid of {self.name}, {extent:.4g} Å cubed from "
                 f"{', '.join(f'{o:.4g}' for o in self.origin)} Å, was expected."
             )

@@ -24,6 +24,7 @@ class NetworkShape:
         batch_norm: before the outputs, as in the paper.
         features: numbers that the encoder is given; 0 for none.
         reach: Å that an output of 1 moves a Gaussian.
+        whiten: the encoder's latents are whitened.
     """
 
     zdim: int
@@ -33,6 +34,7 @@ class NetworkShape:
     batch_norm: bool
     features: int
     reach: float
+    whiten: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -66,6 +68,8 @@ class DynamicModel(nn.Module):
         n = len(self.moving)
         self.sizes = [3 * n * ("position" in vary), n * ("amplitude" in vary), n * ("width" in vary)]
         self.encoder = _network(shape, shape.features, shape.zdim, 0.1) if shape.features else None
+        if shape.whiten and self.encoder is not None:
+            self.encoder.append(Whitening(shape.zdim))
         self.decoder = _network(shape, shape.zdim, sum(self.sizes), 0.01)
 
     @property
@@ -85,6 +89,34 @@ class DynamicModel(nn.Module):
         if "width" in self.vary:
             sigmas = sigmas * torch.zeros_like(masses).index_add(1, self.moving, wider).exp()
         return Cloud(centres, masses, sigmas)
+
+
+class Whitening(nn.Module):
+    """Latents ``(b, d)`` of mean 0 and covariance ``spread spread^T``, at first 1 in each direction and unrelated.
+
+    Without it all numbers of a latent grow along the strongest change, and a weaker one is never looked for. While
+    training by the batch's own mean and covariance, else by their running means, as batch normalisation does.
+    """
+
+    def __init__(self, zdim: int, share: float = 0.1):
+        super().__init__()
+        self.share = share
+        self.register_buffer("mean", torch.zeros(zdim))
+        self.register_buffer("covariance", torch.eye(zdim))
+        self.register_buffer("spread", torch.eye(zdim))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        mean, covariance = self.mean, self.covariance
+        if self.training:
+            mean = z.mean(0)
+            covariance = (z - mean).T @ (z - mean) / len(z)
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.share)
+                self.covariance.lerp_(covariance, self.share)
+        size = covariance.diagonal().mean().clamp_min(1e-12)
+        lower = torch.linalg.cholesky(covariance + 1e-4 * size * torch.eye(z.shape[1], device=z.device))
+        white = torch.linalg.solve_triangular(lower, (z - mean).T, upper=False)
+        return (self.spread @ white).T
 
 
 def _network(shape: NetworkShape, inputs: int, outputs: int, last: float) -> nn.Sequential:

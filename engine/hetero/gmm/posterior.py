@@ -1,18 +1,25 @@
-"""Latents of particles by their likelihood: where each lies, how sure that is, and whether its view could show it."""
+"""Latents of particles by their likelihood: where each lies, how sure that is, and whether its view could show it.
 
-from dataclasses import dataclass
+Poses may be found with them: a small turn and shift of each particle, under a prior whose width is that of all
+particles' together. What the pose leaves open about a latent is then part of its covariance.
+"""
+
+import math
+from dataclasses import dataclass, replace
 
 import torch
 
 from hetero.gmm.dynamic import DynamicLoss
 from hetero.gmm.fused import make_projector
-from hetero.gmm.images import ParticleSpectra
+from hetero.gmm.images import ParticleSpectra, moved_poses
 from hetero.gmm.scene import project_cloud
 from hetero.progress import Progress, silent
 
 _BATCH = 128
 _SMALL = 0.05  # s.d. of the latents, to take differences by
-_LONGEST = 0.7  # s.d. that a step may be
+_LONGEST = 0.7  # s.d. of the latents that a step may be
+_FURTHEST = 2.0  # s.d. of the poses' prior that a step may be
+_TURN = math.radians(0.3)  # to take differences by
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,85 +29,140 @@ class Posterior:
     Attributes:
         mean: ``(n, zdim)``, the most likely latents.
         covariance: ``(n, zdim, zdim)`` around them.
-        detectability: ``(n,)`` 0 to 1: the share of the latents' spread that this particle's own image settles, a mean
-            over directions. Near 0 where the view hides the change, and the latent is little but the prior's middle.
+        detectability: ``(n,)`` 0 to 1, see :func:`settled`. Near 0 where the view hides the change, and the latent is
+            little but the prior's middle.
+        poses: ``(n, 5)`` as in :class:`hetero.gmm.dynamic.DynamicLoss`, with what was found; None where they were kept.
+        pose_sd: ``(2,)`` s.d. of turns (radians) and of shifts (Å) over all particles, their own uncertainty included.
     """
 
     mean: torch.Tensor
     covariance: torch.Tensor
     detectability: torch.Tensor
+    poses: torch.Tensor | None = None
+    pose_sd: torch.Tensor | None = None
 
 
 @torch.no_grad()
 def refine_latents(
-    loss: DynamicLoss, data: ParticleSpectra, z: torch.Tensor, steps: int, progress: Progress = silent
+    loss: DynamicLoss,
+    data: ParticleSpectra,
+    z: torch.Tensor,
+    steps: int,
+    poses: bool = False,
+    progress: Progress = silent,
 ) -> Posterior:
     """Gauss-Newton on each particle's likelihood under a Gaussian prior, which is that of the latents at the start.
 
     A step that makes a particle less likely is not taken. The derivative of a projection over the latent is a
-    difference; ``zdim + 2`` projections a step and particle.
+    difference; ``zdim + 2`` projections a step and particle, three more with poses.
 
     Args:
-        loss: the model, calibrated.
-        data: the particles.
+        loss: the model, calibrated; poses start at ``loss.poses``, with a prior of ``loss.pose_sd``.
+        data: the particles, at the poses that were given.
         z: ``(n, zdim)``, the encoder's.
         steps: 0 leaves ``z`` as it is.
+        poses: find these too.
     """
-    problem = _Problem(loss, data, z)
-    z = z.clone()
+    problem = _Problem(loss, data, z, poses)
     n, d = z.shape
-    information = torch.empty(n, d, d)
+    mean_information = torch.zeros(d, d)
+    state = torch.cat([z, loss.poses], 1) if poses else z.clone()
+    covariance, spread = torch.empty(n, d, d), torch.zeros(state.shape[1])
     for step in range(max(1, steps)):
         for items in torch.arange(n).split(_BATCH):
-            z[items], information[items] = problem.step(z[items], items, move=steps > 0)
+            state[items], information = problem.step(state[items], items, move=steps > 0)
+            if step >= steps - 1:
+                whole = torch.linalg.inv(information + problem.precision)
+                covariance[items] = whole[:, :d, :d]
+                mean_information += information[:, :d, :d].sum(0) / n
+                spread += (state[items] ** 2 + whole.diagonal(dim1=1, dim2=2)).sum(0) / n
             progress(step * n + int(items[-1]), max(1, steps) * n, "refining latents")
-    covariance = torch.linalg.inv(information + problem.precision)
-    kept = torch.einsum("nij,ji->n", covariance, problem.precision) / d
-    return Posterior(z, covariance, 1 - kept)
+    found = Posterior(state[:, :d], covariance, settled(covariance, problem.precision[:d, :d], mean_information))
+    if not poses:
+        return found
+    turn, shift = spread[d : d + 3].mean(), spread[d + 3 :].mean()
+    return replace(found, poses=state[:, d:], pose_sd=torch.stack([turn, shift]).sqrt())
+
+
+def settled(covariance: torch.Tensor, precision: torch.Tensor, information: torch.Tensor) -> torch.Tensor:
+    """``(n,)`` the share of the latents' spread that each particle's own image settles.
+
+    Directions count by how much the average particle's image changes along them, so that numbers of a latent that mean
+    nothing do not: ``1 - tr(C_i M) / tr(P^-1 M)``.
+
+    Args:
+        covariance: ``(n, d, d)`` C, of the particles.
+        precision: ``(d, d)`` P, of the prior.
+        information: ``(d, d)`` M, a mean over the particles.
+    """
+    left = torch.einsum("nij,ji->n", covariance, information)
+    return 1 - left / (torch.linalg.inv(precision) * information).sum().clamp_min(1e-30)
+
+
+def covariance_of(z: torch.Tensor) -> torch.Tensor:
+    """``(d, d)`` of latents ``(n, d)``, safe to invert."""
+    return torch.cov(z.T).reshape(z.shape[1], -1) + 1e-6 * torch.diag(z.var(0).clamp_min(1e-12))
 
 
 class _Problem:
-    def __init__(self, loss: DynamicLoss, data: ParticleSpectra, z: torch.Tensor):
-        self.loss, self.data = loss, data
+    """Latents, and with ``poses`` turns and shifts, as one vector ``(b, q)``."""
+
+    def __init__(self, loss: DynamicLoss, data: ParticleSpectra, z: torch.Tensor, poses: bool):
+        self.loss, self.data, self.zdim = loss, data, z.shape[1]
         self.projector = make_projector(loss.rings, len(loss.model.neutral))
         self.mean, self.sd = z.mean(0), z.std(0).clamp_min(1e-6)
-        spread = torch.cov(z.T).reshape(z.shape[1], z.shape[1])
-        self.precision = torch.linalg.inv(spread + 1e-6 * torch.diag(self.sd**2))
+        self.precision = torch.linalg.inv(covariance_of(z))
+        if poses:
+            sd = loss.pose_sd.repeat_interleave(torch.tensor([3, 2]))
+            self.mean, self.sd = torch.cat([self.mean, torch.zeros(5)]), torch.cat([self.sd, sd])
+            self.precision = torch.block_diag(self.precision, torch.diag(sd**-2))
         ring = torch.from_numpy(loss.rings.ring)
         self.whiten = loss.variance[ring].rsqrt()
         self.scale = loss.ring_scale * self.whiten
+        self.k = torch.tensor(loss.rings.pixels.T / loss.rings.extent, dtype=torch.float32)  # (2, p)
 
-    def project(self, z: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """``(b, 2 p)`` as the whitened images should be."""
+    def project(self, state: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """``(b, 2, p)`` as the whitened images should be."""
         data = self.data
-        cloud = self.loss.model.decode(z)
-        seen = project_cloud(self.projector, cloud, data.rotations[items], data.shifts[items]) * self.scale
-        if data.ctf is not None:
-            seen = seen * data.ctf[items][:, None]
-        return seen.flatten(1)
+        cloud = self.loss.model.decode(state[:, : self.zdim])
+        rotations, shifts = data.rotations[items], data.shifts[items]
+        if state.shape[1] > self.zdim:
+            rotations, shifts = moved_poses(rotations, shifts, state[:, self.zdim :])
+        seen = project_cloud(self.projector, cloud, rotations, shifts) * self.scale
+        return seen if data.ctf is None else seen * data.ctf[items][:, None]
 
-    def energy(self, z: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+    def energy(self, state: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         """``(b,)`` minus the logarithm of the posterior."""
-        away = z - self.mean
-        return 0.5 * (left**2).sum(1) + 0.5 * ((away @ self.precision) * away).sum(1)
+        away = state - self.mean
+        return 0.5 * (left**2).sum((1, 2)) + 0.5 * ((away @ self.precision) * away).sum(1)
 
-    def step(self, z: torch.Tensor, items: torch.Tensor, move: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents after one step, and each particle's information ``(b, d, d)``."""
-        here = self.project(z, items)
-        left = (self.data.spectra[items] * self.whiten).flatten(1) - here
-        slopes = []
-        for i, sd in enumerate(self.sd):
-            small = torch.zeros_like(z)
-            small[:, i] = _SMALL * sd
-            slopes.append((self.project(z + small, items) - here) / (_SMALL * sd))
-        slope = torch.stack(slopes, 2)  # (b, 2 p, d)
+    def slopes(self, state: torch.Tensor, items: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
+        """``(b, 2 p, q)``: differences, and for shifts the phases' own derivative."""
+        small = [*(_SMALL * self.sd[: self.zdim]), *[torch.tensor(_TURN)] * 3]
+        found = []
+        for i in range(min(state.shape[1], self.zdim + 3)):
+            beside = state.clone()
+            beside[:, i] += small[i]
+            found.append((self.project(beside, items) - here) / small[i])
+        if state.shape[1] > self.zdim:
+            turned = 2 * math.pi * torch.stack([here[:, 1], -here[:, 0]], 1)  # times -2 pi i
+            found += [turned * k for k in self.k]
+        return torch.stack([slope.flatten(1) for slope in found], 2)
+
+    def step(self, state: torch.Tensor, items: torch.Tensor, move: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The vectors after one step, and each particle's information ``(b, q, q)``."""
+        here = self.project(state, items)
+        images = self.data.spectra[items] * self.whiten
+        slope = self.slopes(state, items, here)
         information = slope.transpose(1, 2) @ slope
         if not move:
-            return z, information
-        downhill = (slope.transpose(1, 2) @ left[..., None])[..., 0] - (z - self.mean) @ self.precision
+            return state, information
+        left = images - here
+        downhill = (slope.transpose(1, 2) @ left.flatten(1)[..., None])[..., 0]
+        downhill = downhill - (state - self.mean) @ self.precision
         way = torch.linalg.solve(information + self.precision, downhill)
-        length = (way / self.sd).norm(dim=1, keepdim=True)
-        tried = z + way * (_LONGEST / length.clamp_min(_LONGEST))
-        after = (self.data.spectra[items] * self.whiten).flatten(1) - self.project(tried, items)
-        better = self.energy(tried, after) < self.energy(z, left)
-        return torch.where(better[:, None], tried, z), information
+        z, pose = (way / self.sd).split([self.zdim, way.shape[1] - self.zdim], 1)
+        length = torch.maximum(z.norm(dim=1) / _LONGEST, pose.norm(dim=1) / _FURTHEST).clamp_min(1)
+        tried = state + way / length[:, None]
+        better = self.energy(tried, images - self.project(tried, items)) < self.energy(state, left)
+        return torch.where(better[:, None], tried, state), information

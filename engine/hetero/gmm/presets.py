@@ -15,6 +15,7 @@ class Preset:
         width, layers: of the networks.
         dropout: share of the last hidden layer.
         batch_norm: before the outputs.
+        whiten: the encoder's latents (:class:`hetero.gmm.networks.Whitening`).
         rate: Adam's, at its highest.
         one_cycle: the rate rises and falls over the training; else it stays.
         batch: particles a step.
@@ -22,6 +23,8 @@ class Preset:
         noise: s.d. that is added to a latent while training.
         laid_out: share of the epochs, the last ones, in which the networks learn anew with latents laid out by how
             alike the decoded molecules are (:mod:`hetero.gmm.layout`); 0 for none.
+        spare: numbers that a latent has more before it is laid out: a change that is weaker than the bends of another's
+            way is found by one of them.
         steady: s.d. that is added in these epochs, in units of the latents' spread along their first axis.
         decay: of weights.
         even: weight of the s.d. of masses and of widths, against Gaussians that differ.
@@ -36,12 +39,14 @@ class Preset:
     layers: int = 3
     dropout: float = 0.0
     batch_norm: bool = False
+    whiten: bool = True
     rate: float = 1e-3
     one_cycle: bool = True
     batch: int = 128
-    epochs: int = 12
+    epochs: int = 16
     noise: float = 0.1
     laid_out: float = 0.4
+    spare: int = 2
     steady: float = 0.03
     decay: float = 0.0
     even: float = 0.0
@@ -53,7 +58,8 @@ class Preset:
 PRESETS = {
     "ours": Preset(),
     "paper": Preset(
-        loss="frc", weights="flat", width=512, dropout=0.3, batch_norm=True, rate=1e-4, one_cycle=False, batch=8,
-        epochs=20, noise=0.1, laid_out=0.0, decay=1e-3, even=0.5, reach=1.0, refine=0, published_rings=True,
+        loss="frc", weights="flat", width=512, dropout=0.3, batch_norm=True, whiten=False, rate=1e-4, one_cycle=False,
+        batch=8, epochs=20, noise=0.1, laid_out=0.0, spare=0, decay=1e-3, even=0.5, reach=1.0, refine=0,
+        published_rings=True,
     ),
 }  # fmt: skip

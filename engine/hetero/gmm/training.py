@@ -1,7 +1,7 @@
 """What the training loop asks of moving Gaussians: batches, rates, checkpoints, and the latents of all particles."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ import torch
 
 from hetero.files import atomic_path
 from hetero.gmm.dynamic import DynamicLoss
-from hetero.gmm.features import gradient_features
+from hetero.gmm.features import feature_count, gradient_features
 from hetero.gmm.files import load_checkpoint, save_checkpoint
 from hetero.gmm.images import ParticleSpectra
 from hetero.gmm.layout import laid_out
 from hetero.gmm.losses import FRC, Likelihood
 from hetero.gmm.model import GaussianModel
 from hetero.gmm.networks import DynamicModel, NetworkShape, Varying
-from hetero.gmm.posterior import Posterior, refine_latents
+from hetero.gmm.posterior import Posterior, covariance_of, refine_latents
 from hetero.gmm.presets import Preset
 from hetero.gmm.scene import cloud_of
 from hetero.latent import CHECKPOINT, LATENTS, Latents, write_latents
+from hetero.particles import Poses
 from hetero.progress import Progress, silent
 from hetero.training.plan import Plan
 
@@ -39,12 +40,14 @@ class Wanted:
         vary: what of the Gaussians.
         moving: ``(g,)`` booleans: which of them.
         held_out: share of the particles that are only judged by.
+        pose_wait: epochs in which poses are kept, before they are refined in every second one; None for never.
     """
 
     zdim: int
     vary: tuple[Varying, ...]
     moving: np.ndarray
     held_out: float
+    pose_wait: int | None = None
 
 
 class GmmTask:
@@ -53,7 +56,7 @@ class GmmTask:
     Args:
         folder: where checkpoint and latents go.
         data: what is learned from.
-        rows: ``(n,)`` of the particles in their file.
+        rows: ``(n,)`` of the particles in their file; each counts for all its copies.
         neutral: the model that moves.
         wanted: what is built.
         preset: and how.
@@ -70,38 +73,71 @@ class GmmTask:
         self, folder: Path, data: ParticleSpectra, rows: np.ndarray, neutral: GaussianModel, wanted: Wanted,
         preset: Preset, plan: Plan, progress: Progress = silent,
     ):  # fmt: skip
-        self.folder, self.data, self.rows, self.frame, self.preset = folder, data, rows, neutral, preset
-        self.noise, self.plan = wanted.zdim, plan
+        self.folder, self.frame, self.preset, self.plan, self.wanted = folder, neutral, preset, plan, wanted
+        self.given = self.data = data
+        self.rows, self.pose_wait = np.repeat(rows, data.copies), wanted.pose_wait
         self.weights = data.ring_weights() if preset.weights == "signal" else torch.ones(1, data.rings.count)
-        self.model = self._build(neutral, wanted, plan.seed)
+        self.model = DynamicLoss(self._network(second=False), data.rings, preset, wanted.zdim, len(data))
+        self._poses = self.model.poses.clone()
         self.features = self._features(progress)
+        if preset.loss == "likelihood":
+            self.model.calibrate(data, None)
+            self.model.calibrated.fill_(0)
         self.optimisers = [self._optimiser()]
-        order = np.random.default_rng([plan.seed, 1]).permutation(len(data))
-        away = round(wanted.held_out * len(data))
-        self.held_out, self.items = np.sort(order[:away]), np.sort(order[away:])
+        order = np.random.default_rng([plan.seed, 1]).permutation(len(rows))
+        away = round(wanted.held_out * len(rows))
+        copies = np.arange(len(data)).reshape(len(rows), data.copies)
+        self.held_out, self.items = (copies[np.sort(part)].ravel() for part in (order[:away], order[away:]))
 
-    def _build(self, neutral: GaussianModel, wanted: Wanted, seed: int) -> DynamicLoss:
-        preset, moving = self.preset, torch.from_numpy(wanted.moving)
-        self._moving = moving
+    def _network(self, second: bool) -> DynamicModel:
+        """New networks of the first or the second stage."""
+        preset, moving, frame = self.preset, torch.from_numpy(self.wanted.moving), self.frame
+        spare = preset.spare if self._first_stage < self.plan.epochs and not second else 0
         shape = NetworkShape(
-            wanted.zdim, preset.width, preset.layers, preset.dropout, preset.batch_norm, 8 * int(moving.sum()),
-            preset.reach * neutral.box * neutral.apix,
+            self.wanted.zdim + spare, preset.width, preset.layers, preset.dropout, preset.batch_norm,
+            feature_count(len(self.given), int(moving.sum())), preset.reach * frame.box * frame.apix, preset.whiten,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = DynamicModel(shape, cloud_of(neutral), moving, wanted.vary)
-        return DynamicLoss(network, self.data.rings, preset, len(self.data))
+            torch.manual_seed(self.plan.seed + second)
+            return DynamicModel(shape, cloud_of(frame), moving, self.wanted.vary)
 
-    def _features(self, progress: Progress) -> torch.Tensor:
+    def _begin_second_stage(self) -> None:
+        self.model.model = self._network(second=True)
+        self.optimisers = [self._optimiser()]
+
+    @property
+    def noise(self) -> int:
+        """Random numbers for each item: one for each of its latent's."""
+        return self.model.model.shape.zdim
+
+    def _features(self, progress: Progress = silent) -> torch.Tensor:
         """The neutral model's own calibration weighs the encoder's gradients, whatever comes later."""
         loss, network = self.model, self.model.model
         if self.preset.loss == "frc":
             kind, scale, weights = FRC, None, self.weights
         else:
-            loss.calibrate(self.data, None)
-            loss.calibrated.fill_(0)
-            kind, scale, weights = Likelihood, loss.ring_scale, 1 / loss.variance[None]
+            found = loss.calibration(self.data, None)
+            kind, scale, weights = Likelihood, found.scale[torch.from_numpy(loss.rings.ring)], 1 / found.variance[None]
         return gradient_features(self.data, network.neutral, network.moving, kind, scale, weights, progress)
+
+    def _follow_poses(self) -> None:
+        """Particles and gradients at the poses as the checkpoint or the last refinement has them."""
+        if not torch.equal(self._poses, self.model.poses):
+            self._poses = self.model.poses.clone()
+            self.data = self.given.posed(self._poses)
+            self.features = self._features()
+
+    def _refined(self, z: torch.Tensor, steps: int, progress: Progress = silent) -> Posterior:
+        """Latents by their likelihood; poses too where they are refined, which are then taken."""
+        loss = self.model
+        loss.calibrate(self.data, z)
+        if self.pose_wait is None:
+            return refine_latents(loss, self.data, z, steps, progress=progress)
+        found = refine_latents(loss, self.given, z, max(1, steps), poses=True, progress=progress)
+        loss.poses.copy_(found.poses)
+        loss.pose_sd.copy_(found.pose_sd)
+        self._follow_poses()
+        return found if steps else replace(found, mean=z)
 
     def _optimiser(self) -> torch.optim.Optimizer:
         preset = self.preset
@@ -130,29 +166,28 @@ class GmmTask:
 
     def _lay_out(self) -> None:
         """New coordinates for all particles, and networks that start anew with them."""
-        loss, network = self.model, self.model.model
-        loss.eval()
-        z = self.encoded()
-        loss.calibrate(self.data, z)
-        z = refine_latents(loss, self.data, z, self.preset.refine).mean
-        loss.targets.copy_(laid_out(network, z, self.data.rings.extent, self.plan.seed))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.plan.seed + 1)
-            fresh = DynamicModel(network.shape, network.neutral, self._moving, network.vary)
-        network.load_state_dict(fresh.state_dict())
-        for optimiser in self.optimisers:
-            optimiser.state.clear()
-            optimiser.param_groups[0]["taken"] = 0
+        loss = self.model
+        z = self._refined(self.encoded(), self.preset.refine).mean
+        found = laid_out(loss.model, z, self.data.rings.extent, self.wanted.zdim, self.plan.seed)
+        loss.targets.copy_(found)
+        self._begin_second_stage()
+        if self.preset.whiten:
+            loss.model.encoder[-1].spread.copy_(torch.linalg.cholesky(covariance_of(found)))
         loss.laid_out.fill_(True)
 
     def begin_epoch(self, epoch: int) -> str:
         """The scale and the variance of each ring, from the model as it now is; once an epoch, also where resumed."""
         loss, second = self.model, epoch > self._first_stage
-        starts = second and not loss.laid_out
-        if starts:
+        loss.eval()
+        self._follow_poses()
+        if second and not loss.laid_out:
             self._lay_out()
         elif self.preset.loss == "likelihood" and epoch > 1 and int(loss.calibrated) != epoch:
-            loss.calibrate(self.data, self.encoded())
+            wait = self.pose_wait
+            if wait is not None and epoch > wait and (epoch - wait) % 2:
+                self._refined(self.encoded(), 1)
+            else:
+                loss.calibrate(self.data, self.encoded())
         loss.calibrated.fill_(epoch)
         return "laid out" if second else "free"
 
@@ -180,12 +215,18 @@ class GmmTask:
         save_checkpoint(self.folder / CHECKPOINT, network, self.frame, at["epoch"] - 1, training=state)
 
     def kept(self) -> dict[str, Any] | None:
-        """The state of ``checkpoint.pt``, where there is one."""
+        """The state of ``checkpoint.pt``, where there is one; the networks are of its stage from now on."""
         path = self.folder / CHECKPOINT
-        return load_checkpoint(path)[2]["training"] if path.is_file() else None
+        if not path.is_file():
+            return None
+        state = load_checkpoint(path)[2]["training"]
+        if state["model"]["laid_out"] and not self.model.laid_out:
+            self._begin_second_stage()
+        return state
 
     def end_epoch(self, epoch: int) -> None:
         """Write the latents as the encoder now gives them."""
+        self._follow_poses()
         write_latents(self.folder / LATENTS, Latents(self.encoded().numpy(), self.rows))
 
     @torch.no_grad()
@@ -203,12 +244,19 @@ class GmmTask:
     def finish(self, progress: Progress = silent) -> Posterior:
         """Refine every particle's latent, and write latents and ``detectability.csv``."""
         self.model.eval()
-        z = self.encoded()
-        self.model.calibrate(self.data, z)
-        posterior = refine_latents(self.model, self.data, z, self.preset.refine, progress)
+        self._follow_poses()
+        posterior = self._refined(self.encoded(), self.preset.refine, progress)
         variance = posterior.covariance.diagonal(dim1=1, dim2=2).clamp_min(1e-12)
         write_latents(self.folder / LATENTS, Latents(posterior.mean.numpy(), self.rows, variance.log().numpy()))
         table = pd.DataFrame({"particle": self.rows, "detectability": posterior.detectability.numpy().round(4)})
         with atomic_path(self.folder / DETECTABILITY) as temporary:
             table.to_csv(temporary, index=False)
         return posterior
+
+
+def refined(given: Poses, poses: np.ndarray) -> Poses:
+    """Poses after turns and places ``(n, 5)`` of :func:`hetero.gmm.images.moved_poses`."""
+    from scipy.spatial.transform import Rotation
+
+    turns = Rotation.from_rotvec(poses[:, :3].astype(float)).as_matrix()
+    return Poses(turns @ given.rotations, given.shifts - poses[:, 3:])

@@ -10,6 +10,7 @@ from hetero.errors import HeteroError
 from hetero.particles import cryodrgn
 from hetero.particles.cryosparc import particles_from_cs
 from hetero.particles.ctf import CTF
+from hetero.particles.eman import particles_from_lst
 from hetero.particles.locate import locate_stacks
 from hetero.particles.mrcs import SUFFIXES as STACK_SUFFIXES
 from hetero.particles.particles import Particles, ParticleWarning
@@ -30,7 +31,7 @@ def is_particle_path(path: Path | str) -> bool:
     if path.suffix.lower() == ".txt":
         with open(path, "rb") as file:
             return file.readline(4096).strip().lower().endswith((b".mrcs", b".mrc"))
-    return path.suffix.lower() in (".star", ".cs", ".mrcs")
+    return path.suffix.lower() in (".star", ".cs", ".lst", ".mrcs")
 
 
 def is_particle_folder(path: Path | str) -> bool:
@@ -49,8 +50,8 @@ def open_particles(
     """Open particles; images stay on disk, and a few are looked at.
 
     Args:
-        path: ``.star`` (RELION 3.0, 3.1, 5), ``.cs`` (cryoSPARC 2 to 4), ``.txt`` (a list of stacks), a stack, or a
-            folder of particles that Hetero made.
+        path: ``.star`` (RELION 3.0, 3.1, 5), ``.cs`` (cryoSPARC 2 to 4), ``.lst`` (EMAN2), ``.txt`` (a list of stacks),
+            a stack, or a folder of particles that Hetero made.
         poses: cryoDRGN's poses.pkl, in place of those in ``path``.
         ctf: cryoDRGN's ctf.pkl, in place of those in ``path``; its pixel sizes count.
         ind: cryoDRGN's ind.pkl, or ``.npy``: which particles, counted from 0 in the order of ``path``.
@@ -89,18 +90,20 @@ def open_particles(
 def _read(path: Path, datadir: Path | None, with_ctf: bool) -> Particles:
     suffix = path.suffix.lower()
     if path.is_dir():
-        raise HeteroError(f"{path} is a folder; a .star, .cs, .txt or .mrcs file of particles was expected.")
+        raise HeteroError(f"{path} is a folder; a .star, .cs, .lst, .txt or .mrcs file of particles was expected.")
     if not path.exists():
-        raise HeteroError(f"{path} is not there; a .star, .cs, .txt or .mrcs file of particles was expected.")
+        raise HeteroError(f"{path} is not there; a .star, .cs, .lst, .txt or .mrcs file of particles was expected.")
     if suffix == ".star":
         return particles_from_star(path, datadir, with_ctf)
     if suffix == ".cs":
         return particles_from_cs(path, datadir, with_ctf)
+    if suffix == ".lst":
+        return particles_from_lst(path, datadir)
     if suffix == ".txt":
         return _bare(path, locate_stacks(_lines(path), path, datadir))
     if suffix in STACK_SUFFIXES:
         return _bare(path, [path])
-    raise HeteroError(f"{path} is no list of particles; .star, .cs, .txt or .mrcs was expected.")
+    raise HeteroError(f"{path} is no list of particles; .star, .cs, .lst, .txt or .mrcs was expected.")
 
 
 def _lines(path: Path) -> list[str]:
