@@ -172,9 +172,10 @@ def test_true_envelope_through_the_frame_gives_the_true_volume(shape):
     data, truth = ball(shape, radius), ball(shape, radius, 0) > 0.5
     whole = frame_map(data, np.ones(3))
     around = zoom_frame(data, whole, molecule_region(frame_weights(truth, whole), whole))
-    found = best_level(data, around, frame_weights(truth, around), error=0.2)
-    enclosed = [(data >= level).sum() / truth.sum() for level in (found.low, found.level, found.high)]
+    found = best_level(data, around, frame_weights(truth, around))
+    enclosed = [(data >= level).sum() / truth.sum() for level in (found.other(0.2), found.level, found.other(-0.2))]
     assert enclosed == pytest.approx([np.exp(0.2), 1, np.exp(-0.2)], rel=0.1)
+    assert found.number == pytest.approx((data >= found.level).sum(), rel=0.02)
 
 
 def test_frame_ignores_constant_borders_and_scale_and_turns_with_the_map():

@@ -9,11 +9,13 @@ torch = pytest.importorskip("torch")
 from hetero.commands import train_level  # noqa: E402
 from hetero.errors import Cancelled, HeteroError  # noqa: E402
 from hetero.level import LevelMethod, predict_level, training  # noqa: E402
+from hetero.level.correction import FEATURES  # noqa: E402
+from hetero.level.evaluate import KnownLevel, simulated_levels  # noqa: E402
 from hetero.level.examples import labelled_examples, simulate_examples, split_structures  # noqa: E402
 from hetero.level.labels import LabelledMap, header_level, read_emdb_folder, read_labels  # noqa: E402
-from hetero.level.networks import LevelNetwork, PublishedLevelNetwork, load_network  # noqa: E402
+from hetero.level.networks import CorrectionNetwork, LevelNetwork, PublishedLevelNetwork, load_network  # noqa: E402
 from hetero.level.plan import TrainingPlan  # noqa: E402
-from hetero.level.predict import PACKAGED_WEIGHTS  # noqa: E402
+from hetero.level.predict import PACKAGED_WEIGHTS, network_levels  # noqa: E402
 from hetero.level.simulate import simulate_map  # noqa: E402
 from hetero.maps import Structure, Volume, write_map  # noqa: E402
 
@@ -59,6 +61,24 @@ def test_small_training_learns_and_its_weights_come_back(tmp_path, globule):
         training.train_network(examples, TrainingPlan(batch=17))
 
 
+def test_a_correction_is_learned_where_fits_are_wrong_alike_and_else_left_out(globule):
+    """Levels whose true ones enclose 30 % more; and levels that are right, of which nothing can be learned."""
+    network = load_network(PACKAGED_WEIGHTS)
+    structures = [globule(i, 900 + 300 * i) for i in range(3)]
+    volumes = [known.volume for known in simulated_levels(structures, 50, "correction", 0, 32)]
+    network.correction = CorrectionNetwork()
+    fits = [answer.fit for _, answer in network_levels(volumes, network)]
+    right = [KnownLevel(volume, float(fit.level)) for volume, fit in zip(volumes, fits, strict=True)]
+    wrong = [KnownLevel(volume, float(fit.other(np.log(1.3)))) for volume, fit in zip(volumes, fits, strict=True)]
+    assert not training.train_correction(network, right, seed=0)
+    assert not network.correction(torch.randn(5, FEATURES)).any()
+    assert training.train_correction(network, wrong, seed=0)
+    more = [np.log(fit.number / (v.data >= found.level).sum()) for v, fit, (_, found) in
+            zip(volumes, fits, network_levels(volumes, network), strict=True)]  # fmt: skip
+    assert np.median(more) == pytest.approx(-np.log(1.3), abs=0.05)
+    assert not training.train_correction(network, wrong[:10], seed=0)  # too few to judge by
+
+
 def test_any_number_of_processes_simulates_the_same_maps(globule):
     structures = [globule(1, 900), globule(2, 900)]
     one, two = (simulate_examples(structures, TrainingPlan(maps=12, max_box=32, processes=n)) for n in (1, 2))
@@ -71,20 +91,29 @@ def test_train_level_command(tmp_path, globule):
     folder.mkdir()
     for i in range(4):
         _write_pdb(folder / f"s{i}.pdb", globule(i, 900 + 500 * i, radius=22 + 5 * i))
-    settings = train_level.Settings(folder, out=tmp_path / "w.pt", maps=8, epochs=1, held_out_maps=3, max_box=32)
+    settings = train_level.Settings(folder, out=tmp_path / "w.pt", maps=8, epochs=1, held_out_maps=3, correction_maps=4,
+                                    max_box=32)  # fmt: skip
     result = train_level.run(settings)
     assert set(result["held_out"]) < {"s0", "s1", "s2", "s3"}
     assert "held-out" in train_level.describe(result)
     assert isinstance(load_network(tmp_path / "w.pt"), LevelNetwork)
 
     more = train_level.Settings(
-        folder, out=tmp_path / "v.pt", start=str(tmp_path / "w.pt"), maps=8, epochs=1, held_out_maps=0, max_box=32,
-        bfloat16=True,
+        folder, out=tmp_path / "v.pt", start=str(tmp_path / "w.pt"), maps=8, epochs=1, held_out_maps=0,
+        correction_maps=0, max_box=32, bfloat16=True,
     )  # fmt: skip
     train_level.run(more)
     metadata = [torch.load(tmp_path / name, weights_only=True)["metadata"] for name in ("w.pt", "v.pt")]
     assert metadata[0]["start"] is None
     assert metadata[1]["start"] == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
+
+    again = train_level.Settings(folder, out=tmp_path / "u.pt", start=str(tmp_path / "v.pt"), epochs=0, held_out_maps=0,
+                                 correction_maps=4, max_box=32)  # fmt: skip
+    assert train_level.run(again)["losses"] == []
+    states = [load_network(tmp_path / name).envelope.state_dict().values() for name in ("v.pt", "u.pt")]
+    assert all(map(torch.equal, *states))
+    with pytest.raises(HeteroError, match="Epochs must be at least 1; 0 is for networks of ours given with --from"):
+        train_level.run(train_level.Settings(folder, out=tmp_path / "x.pt", epochs=0))
 
     def stop(done, total, message):
         raise Cancelled
@@ -208,7 +237,7 @@ def test_two_per_cent_of_the_training_beat_the_percentile(tmp_path, globule):
     for i in range(6):
         _write_pdb(folder / f"s{i}.pdb", globule(i, 900 + 500 * i, 1 + i % 4, radius=22 + 5 * i))
     settings = train_level.Settings(folder, out=tmp_path / "w.pt", maps=240, epochs=2, held_out_maps=20, max_box=64,
-                                    processes=2, threads=2)  # fmt: skip
+                                    correction_maps=60, processes=2, threads=2)  # fmt: skip
     result = train_level.run(settings)
     assert result["losses"][1] < 0.8 * result["losses"][0]
     report = result["report"]

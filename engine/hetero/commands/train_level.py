@@ -34,7 +34,8 @@ class Settings:
         network: ours, or published: the SIREn network with its own loss and rate, about 3 s a map and epoch on two
             cores.
         maps: Simulated maps; each takes 0.6 MB of memory.
-        epochs: Passes over the maps.
+        epochs: Passes over the maps; 0 keeps the networks of --from and fits their correction and uncertainty anew.
+        correction_maps: Simulated maps on which the correction is learned; 0 leaves it out.
         held_out_maps: Simulated maps of held-out structures on which the result is measured; 0 leaves the measuring
             out.
         seed: Same seed, same maps, same split, same weights.
@@ -52,6 +53,7 @@ class Settings:
     network: Literal["ours", "published"] = "ours"
     maps: int = 12000
     epochs: int = 6
+    correction_maps: int = 5000
     held_out_maps: int = 300
     seed: int = 0
     max_box: int = 128
@@ -61,7 +63,7 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{"out", "simulated", "labelled", "epochs", "seed", "losses", "held_out", "report", "label_report", ...}``.
+    """``{"out", "simulated", "labelled", "epochs", "seed", "losses", "corrected", "held_out", "report", ...}``.
 
     Raises:
         HeteroError: nothing to train on, fewer than three structures, labels that do not fit their maps, a number that
@@ -69,7 +71,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     """
     from hetero.level.evaluate import calibrate_error, evaluate_levels, labelled_levels, simulated_levels
     from hetero.level.networks import LevelNetwork
-    from hetero.level.training import save_network
+    from hetero.level.training import save_network, train_correction
 
     _check(settings)
     start = _starting_network(settings)
@@ -85,6 +87,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         simulated = simulated_levels(from_structures, maps, purpose, settings.seed, settings.max_box)
         return simulated if from_structures else labelled_levels(from_labels)
 
+    corrected = False
+    if isinstance(network, LevelNetwork) and settings.correction_maps:
+        maps = known("correction", training, labelled, settings.correction_maps)
+        corrected = train_correction(network, maps, settings.seed, progress)
     if isinstance(network, LevelNetwork) and settings.held_out_maps:
         maps = known("uncertainty", training, labelled, settings.held_out_maps)
         network.volume_error.fill_(calibrate_error(network, maps, progress))
@@ -98,8 +104,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         label_report = evaluate_levels(network, tuning, tests, seed=settings.seed, progress=progress)
     names = [structure.name for structure in held_out]
     metadata = {
-        "maps": settings.maps if training else 0, "labelled": len(labelled), "epochs": settings.epochs,
-        "seed": settings.seed, "max_box": settings.max_box, "start": _sha256(settings.start),
+        "maps": settings.maps if training and settings.epochs else 0, "labelled": len(labelled),
+        "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box, "start": _sha256(settings.start),
         "structures": len(training), "held_out": names, "report": report, "label_report": label_report,
     }  # fmt: skip
     save_network(settings.out, network, metadata)
@@ -107,20 +113,23 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     return {
         "out": str(settings.out), "simulated": metadata["maps"], "labelled": len(labelled), "epochs": settings.epochs,
         "seed": settings.seed, "losses": losses, "training_structures": len(training), "held_out": names,
-        "held_out_labels": [str(one.path) for one in kept], "report": report, "label_report": label_report,
+        "corrected": corrected, "held_out_labels": [str(one.path) for one in kept], "report": report,
+        "label_report": label_report,
         "seconds": {"preparing": round(prepared - began, 1), "training": round(trained - prepared, 1)},
     }  # fmt: skip
 
 
 def describe(result: dict[str, Any]) -> str:
     """Losses, and the errors on held-out maps."""
-    seconds = result["seconds"]
-    lines = [
-        f"trained on {result['simulated']} simulated maps of {result['training_structures']} structures and "
-        f"{result['labelled']} labelled maps, seed {result['seed']}: preparing took {seconds['preparing']:.0f} s, "
-        f"training {seconds['training']:.0f} s",
-        "mean loss of each epoch: " + ", ".join(f"{loss:.4f}" for loss in result["losses"]),
-    ]
+    seconds, lines = result["seconds"], []
+    if result["epochs"]:
+        lines = [
+            f"trained on {result['simulated']} simulated maps of {result['training_structures']} structures and "
+            f"{result['labelled']} labelled maps, seed {result['seed']}: preparing took {seconds['preparing']:.0f} s, "
+            f"training {seconds['training']:.0f} s",
+            "mean loss of each epoch: " + ", ".join(f"{loss:.4f}" for loss in result["losses"]),
+        ]
+    lines.append("levels are corrected by what was learned on further maps" if result["corrected"] else "no correction")
     if result["held_out"]:
         lines.append(f"held-out structures: {', '.join(result['held_out'])}")
         lines += _report_lines(result["report"])
@@ -145,8 +154,10 @@ def _report_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _check(settings: Settings) -> None:
-    if min(settings.epochs, settings.threads, settings.processes) < 1 or settings.held_out_maps < 0:
-        raise HeteroError("Epochs, threads and processes must be at least 1, held-out maps at least 0.")
+    if min(settings.threads, settings.processes) < 1 or min(settings.held_out_maps, settings.correction_maps) < 0:
+        raise HeteroError("Threads and processes must be at least 1, held-out maps and correction maps at least 0.")
+    if settings.epochs < (0 if settings.start and settings.network == "ours" else 1):
+        raise HeteroError("Epochs must be at least 1; 0 is for networks of ours given with --from.")
     if settings.max_box < 24:
         raise HeteroError(f"The largest box is {settings.max_box}; at least 24 voxels were expected.")
     if not settings.out.absolute().parent.is_dir():
@@ -182,6 +193,8 @@ def _plan(settings: Settings, start) -> TrainingPlan:
 def _train(settings, plan, material, start, losses, progress):
     """The trained network, and when its material was ready."""
     training, labelled = material
+    if settings.epochs == 0:
+        return start, time.perf_counter()
 
     def report(epoch, loss):
         losses.append(loss)

@@ -16,7 +16,7 @@ from hetero.progress import Progress, silent
 
 CONSTANT = -0.62  # median of 3,784 authors' levels, normalised
 _PERCENTILES = np.array([90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.25, 99.5, 99.75])
-_PURPOSES = {"training": 1, "tuning": 3, "held out": 4, "uncertainty": 5}
+_PURPOSES = {"training": 1, "tuning": 3, "held out": 4, "uncertainty": 5, "correction": 8}
 _WITHIN = 0.68  # of true volumes lie inside the stated error
 
 
@@ -37,7 +37,7 @@ def simulated_levels(
     structures: Sequence[Structure], maps: int, purpose: str, seed: int, max_box: int
 ) -> Iterator[KnownLevel]:
     """``maps`` new simulated maps, other ones for each purpose (``"training"``, ``"tuning"``, ``"held out"``,
-    ``"uncertainty"``)."""
+    ``"uncertainty"``, ``"correction"``)."""
     for i in range(maps):
         rng = np.random.default_rng([seed, _PURPOSES[purpose], i])
         simulated = simulate_map(structures[i % len(structures)], rng, max_box)

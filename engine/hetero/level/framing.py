@@ -6,7 +6,7 @@ or permutes the cubes and nothing else; borders of one constant value are cut aw
 solvent value changes nothing; values are divided by a measure of the map itself, so its scale does not matter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -144,7 +144,33 @@ def frame_weights(weights: np.ndarray, frame: Frame) -> np.ndarray:
     return np.einsum("zbc,az->abc", planes, gather[0], optimize=True)
 
 
-def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray, error: float = 0.0) -> "LevelRange":
+@dataclass(frozen=True, eq=False)
+class FittedLevel:
+    """The level that fits an envelope, and how much others enclose.
+
+    Attributes:
+        level: in the map's units, above ``background``.
+        background: in the map's units.
+        edges: ``(b,)`` levels above the background, rising from 0.
+        enclosed: ``(b,)`` how many voxels are at or above each of them.
+    """
+
+    level: float
+    background: float
+    edges: np.ndarray
+    enclosed: np.ndarray
+
+    @property
+    def number(self) -> float:
+        """How many voxels the level encloses."""
+        return float(np.interp(self.level - self.background, self.edges, self.enclosed))
+
+    def other(self, log_ratio: float | np.ndarray) -> float | np.ndarray:
+        """The level that encloses ``exp(log_ratio)`` times as many voxels."""
+        return self.background + np.interp(-self.number * np.exp(log_ratio), -self.enclosed, self.edges)
+
+
+def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray) -> FittedLevel:
     """The level whose enclosed region fits an envelope given in the frame's cube; see :func:`fitting_threshold`.
 
     Only what lies in the frame's region counts.
@@ -152,10 +178,6 @@ def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray, error: floa
     Args:
         data: ``(z, y, x)``, the map that was framed.
         envelope: ``(n, n, n)`` probabilities that a place is inside.
-        error: of the log of the enclosed volume.
-
-    Returns:
-        In the map's units; the level and its low end are above ``frame.background``.
 
     Raises:
         HeteroError: the envelope holds nothing of the map.
@@ -174,21 +196,12 @@ def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray, error: floa
         for slab in _slabs(kept.shape):
             yield kept[slab] - np.float32(frame.background), np.tensordot(along_z[slab], planes, axes=1)
 
-    found = fitting_threshold(slabs, error)
-    return LevelRange(*(frame.background + value for value in (found.level, found.low, found.high)))
+    found = fitting_threshold(slabs)
+    return replace(found, level=frame.background + found.level, background=frame.background)
 
 
-@dataclass(frozen=True)
-class LevelRange:
-    """A level, and the two that enclose ``exp(error)`` times more and less than it."""
-
-    level: float
-    low: float
-    high: float
-
-
-def fitting_threshold(slabs, error: float = 0.0) -> LevelRange:
-    """The threshold ``t > 0`` at which ``{value >= t}`` fits probabilities of being inside.
+def fitting_threshold(slabs) -> FittedLevel:
+    """The threshold ``t > 0`` at which ``{value >= t}`` fits probabilities of being inside; its background is 0.
 
     The mean of two: the one at which as many values are enclosed as the probabilities say are inside, and the one that
     encloses most of what is likely inside and least of what is not, ``sum(p - 0.55 where value >= t)`` largest. The
@@ -197,7 +210,6 @@ def fitting_threshold(slabs, error: float = 0.0) -> LevelRange:
 
     Args:
         slabs: function giving an iterator of pairs ``(values, p)`` of equal shapes; read two or three times.
-        error: of the log of the number of values at or above ``t``; sets the low and the high end.
 
     Raises:
         HeteroError: no value is positive, or none of the positive ones is likely inside.
@@ -209,9 +221,7 @@ def fitting_threshold(slabs, error: float = 0.0) -> LevelRange:
         return _top(gain / total, edges), float(volume)
 
     threshold, enclosed, edges = _chosen_threshold(slabs, choose)
-    number = np.interp(threshold, edges, enclosed)
-    more, less = np.interp([-number * np.exp(error), -number * np.exp(-error)], -enclosed, edges)
-    return LevelRange(threshold, float(more), float(less))
+    return FittedLevel(threshold, 0.0, edges, enclosed)
 
 
 def agreeing_threshold(values: np.ndarray, inside: np.ndarray) -> float:

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from hetero.errors import HeteroError
+from hetero.level.correction import FEATURES, LARGEST
 from hetero.level.framing import CHANNELS
 
-FORMAT = "hetero envelope network 2"
+FORMAT = "hetero envelope network 3"
 
 
 class PublishedLevelNetwork(nn.Module):
@@ -95,11 +96,32 @@ class EnvelopeNetwork(nn.Module):
         return self.head(values)[:, 0], self.spread(whole)[:, 0]
 
 
+class CorrectionNetwork(nn.Module):
+    """What :func:`hetero.level.correction.describe_fit` saw, to the log of the true volume over the enclosed one.
+
+    Says 0 until it is trained.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(FEATURES))
+        self.register_buffer("width", torch.ones(FEATURES))
+        self.layers = nn.Sequential(nn.Linear(FEATURES, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """``(b, FEATURES)`` to ``(b,)``, at most ``LARGEST``."""
+        standard = ((numbers - self.centre) / self.width).clamp(-4, 4)
+        return LARGEST * torch.tanh(self.layers(standard)[:, 0] / LARGEST)
+
+
 class LevelNetwork(nn.Module):
     """Ours: a network that finds the molecule in a coarse cube, and one that draws its envelope in a cube around it.
 
     2.2 G multiply-adds a map. The contour level follows from the envelope as the level whose enclosed region fits
-    it (:func:`hetero.level.framing.best_level`), so it comes in the units of the map it is asked for.
+    it (:func:`hetero.level.framing.best_level`), so it comes in the units of the map it is asked for; then it is moved
+    by what the third network says of such a fit.
 
     Attributes:
         volume_error: multiplies the network's own uncertainty so that 68 % of errors of log volume lie within; measured
@@ -110,6 +132,7 @@ class LevelNetwork(nn.Module):
         super().__init__()
         self.finder = EnvelopeNetwork(CHANNELS, (12, 24, 48))
         self.envelope = EnvelopeNetwork(CHANNELS, (16, 40, 96, 160))
+        self.correction = CorrectionNetwork()
         self.register_buffer("volume_error", torch.ones(()))
 
 

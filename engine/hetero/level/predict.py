@@ -10,7 +10,8 @@ from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
 from hetero.errors import HeteroError
-from hetero.level.framing import best_level, frame_map, molecule_region, zoom_frame
+from hetero.level.correction import describe_fit
+from hetero.level.framing import FittedLevel, best_level, frame_map, molecule_region, zoom_frame
 from hetero.level.methods import LevelMethod, simple_level
 from hetero.level.normalise import check_values, denormalise_level
 from hetero.maps import DALTON_PER_A3, Volume
@@ -63,7 +64,8 @@ class LevelAnswer:
 class NetworkLevel:
     """What a network says of a map; as in :class:`LevelAnswer`.
 
-    ``error``: of the log of the enclosed volume; the true one lies within with 68 %.
+    ``error``: of the log of the enclosed volume; the true one lies within with 68 %. ``fit`` and ``seen``: the level
+    before its correction, and what was seen of it (:func:`hetero.level.correction.describe_fit`).
     """
 
     level: float
@@ -71,6 +73,8 @@ class NetworkLevel:
     high: float | None = None
     error: float | None = None
     outline: MapOutline | None = None
+    fit: FittedLevel | None = None
+    seen: np.ndarray | None = None
 
 
 def predict_level(volume: Volume, method: LevelMethod | None = None) -> LevelAnswer:
@@ -191,7 +195,8 @@ def _numpy_threads() -> ThreadpoolController:
 
 
 def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | HeteroError]:
-    """Where is the molecule, what is its envelope (networks), then: which level encloses just that?"""
+    """Where is the molecule, what is its envelope (networks), which level encloses just that, and is it usually so?"""
+    import torch
 
     def whole(volume):
         _check(volume)
@@ -204,8 +209,13 @@ def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | Hetero
     def level(volume, framed, outputs):
         frame, outline = framed
         error = min(volume_error * float(np.exp(min(outputs[1], np.log(_LARGEST_ERROR)))), _LARGEST_ERROR)
-        found = best_level(volume.data, frame, inside_probability(outputs[0]), error)
-        return NetworkLevel(found.level, found.low, found.high, error, outline)
+        inside = inside_probability(outputs[0])
+        fit = best_level(volume.data, frame, inside)
+        seen = describe_fit(fit, frame, inside, float(outputs[1]))
+        with torch.inference_mode():
+            correction = float(network.correction(torch.from_numpy(seen)[None].to(network.volume_error.device)))
+        found, low, high = fit.other(correction + error * np.array([0, 1, -1]))
+        return NetworkLevel(float(found), float(low), float(high), error, outline, fit, seen)
 
     volume_error = float(network.volume_error)
     frames = [_attempt(whole, volume) for volume in batch]

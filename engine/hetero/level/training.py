@@ -1,11 +1,11 @@
-"""Training the envelope networks.
+"""Training the networks of ours.
 
 This module imports torch.
 """
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,20 @@ import torch.nn.functional as F
 import hetero
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.level.correction import FEATURES, LARGEST
+from hetero.level.evaluate import KnownLevel
 from hetero.level.examples import Examples
-from hetero.level.networks import FORMAT, EnvelopeNetwork, LevelNetwork, PublishedLevelNetwork
+from hetero.level.networks import FORMAT, CorrectionNetwork, EnvelopeNetwork, LevelNetwork, PublishedLevelNetwork
+from hetero.level.normalise import LevelScale, normalise_level
 from hetero.level.plan import TrainingPlan
+from hetero.level.predict import network_levels
 from hetero.progress import Progress, silent
 
 _THRESHOLDS = 96  # candidates for the level inside the loss
+_RATIOS = np.linspace(-LARGEST, LARGEST, 41)
+_CORRECTION_BATCH, _CORRECTION_EPOCHS, _CORRECTION_STEPS = 64, 100, 600  # the last is the least number
+_SEEN_NOISE = 0.2  # s.d., of what is seen: among few thousand maps a network would learn each of them
+_FEWEST_JUDGES = 10  # maps: fewer do not tell whether a correction is any good
 _DICE_WIDTH = 0.01  # wider than in prediction, so that the gradient reaches more of the map
 
 
@@ -134,6 +142,80 @@ def train_network(
             losses.append(loss.item())
         report(epoch, math.fsum(losses) / len(losses))
     return network.cpu().eval()
+
+
+def train_correction(network: LevelNetwork, maps: Iterable[KnownLevel], seed: int, progress: Progress = silent) -> bool:
+    """Fit ``network.correction`` to what the rest of the network finds in maps with known levels.
+
+    The loss is the mean absolute error of the normalised level. A fifth of the maps only judges: a correction that does
+    not make their errors smaller is left out, and says 0.
+
+    Returns:
+        whether there is a correction.
+    """
+    network.correction = CorrectionNetwork()
+    fits = _Fits.of(network, maps, progress)
+    order = np.random.default_rng([seed, 8]).permutation(len(fits.seen))
+    judges, learned = np.split(torch.from_numpy(order), [len(order) // 5])
+    if len(judges) < _FEWEST_JUDGES:
+        return False
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        correction = CorrectionNetwork()
+        correction.centre.copy_(fits.seen[learned].mean(0))
+        correction.width.copy_(fits.seen[learned].std(0) + 1e-6)
+        optimiser = torch.optim.AdamW(correction.parameters(), lr=2e-3, weight_decay=1e-2)
+        steps = max(_CORRECTION_STEPS, _CORRECTION_EPOCHS * len(learned) // _CORRECTION_BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+        for step in range(steps):
+            if step % 100 == 0:
+                progress(step, steps, "learning to correct")
+            chosen = learned[torch.randint(len(learned), (_CORRECTION_BATCH,))]
+            noise = _SEEN_NOISE * correction.width * torch.randn(len(chosen), FEATURES)
+            optimiser.zero_grad()
+            fits.errors(chosen, correction(fits.seen[chosen] + noise)).mean().backward()
+            optimiser.step()
+            schedule.step()
+    with torch.inference_mode():
+        before = fits.errors(judges, torch.zeros(len(judges))).mean()
+        after = fits.errors(judges, correction(fits.seen[judges])).mean()
+    if after < before:
+        network.correction = correction.eval()
+    return bool(after < before)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """What the network finds in maps of known levels.
+
+    Attributes:
+        seen: ``(n, FEATURES)``.
+        levels: ``(n, len(_RATIOS))`` normalised levels after a correction by each of ``_RATIOS``.
+        true: ``(n,)`` normalised levels.
+    """
+
+    seen: torch.Tensor
+    levels: torch.Tensor
+    true: torch.Tensor
+
+    @classmethod
+    def of(cls, network: LevelNetwork, maps: Iterable[KnownLevel], progress: Progress) -> "_Fits":
+        rows = []
+        for i, known in enumerate(maps):
+            progress(i, 0, "looking at fits")
+            ((_, answer),) = network_levels([known.volume], network)
+            if not isinstance(answer, HeteroError):
+                levels = normalise_level(answer.fit.other(_RATIOS), LevelScale.of(known.volume.data))
+                rows.append((answer.seen, levels, known.normalised))
+        return cls(*(torch.tensor(np.array(part), dtype=torch.float32) for part in zip(*rows, strict=True)))
+
+    def errors(self, chosen: torch.Tensor, correction: torch.Tensor) -> torch.Tensor:
+        """``(b,)`` absolute errors of the normalised level; between the tabled corrections it is linear."""
+        place = (correction - _RATIOS[0]) / (_RATIOS[1] - _RATIOS[0])
+        before = place.detach().long().clamp(0, len(_RATIOS) - 2)
+        share = place - before
+        low, high = (self.levels[chosen].gather(1, before[:, None] + step)[:, 0] for step in (0, 1))
+        return (low + share * (high - low) - self.true[chosen]).abs()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""A second look: by how much the envelope network misjudges the volume of maps like this one.
+
+The network sees averages over the cells of a cube. How steeply a map's values fall off around the level it found, how
+much of the noise reaches that far, and how large the cells are, tells whether such a level is usually too high or too
+low.
+"""
+
+import numpy as np
+
+from hetero.level.framing import FittedLevel, Frame
+
+_SHARES = np.array([0.02, 0.1, 0.3, 0.5, 0.7, 0.85, 1.15, 1.4, 1.8, 2.5, 4.0])  # of the enclosed voxels
+_SHELLS = 10
+FEATURES = len(_SHARES) + _SHELLS + 11
+LARGEST = 0.5  # of log volume: no more is ever corrected
+
+
+def describe_fit(fit: FittedLevel, frame: Frame, inside: np.ndarray, spread: float) -> np.ndarray:
+    """What is looked at: ``(FEATURES,)`` float32.
+
+    The same for a map times any positive number, flipped, or with its axes permuted.
+
+    Args:
+        fit: the level that fits the envelope.
+        frame: the map around the molecule.
+        inside: ``(n, n, n)`` probabilities in its cube.
+        spread: the network's log of the expected error of log volume.
+    """
+    height = fit.level - fit.background
+    cell = frame.region.extent / len(inside)
+    voxel = float(frame.apix.prod()) ** (1 / 3)
+    mean, deviation = frame.features[0], np.sinh(3 * frame.features[2]) / 10
+    cells, likely = fit.number * (voxel / cell) ** 3, float(inside.sum())
+    within, without = inside / likely, (1 - inside) / max(float((1 - inside).sum()), 1e-6)
+    steep = height / frame.scale
+    moments = [float((w * values).sum()) for w in (within, without) for values in (mean, deviation)]
+    moments.append(float(np.sqrt((without * mean**2).sum())))
+    levels = np.log(np.maximum((fit.other(np.log(_SHARES)) - fit.background) / height, 1e-3))
+    sizes = np.log([cell, voxel, cells, likely / cells, steep])
+    return np.array(
+        [*sizes, spread, *np.arcsinh(10 * np.array(moments) / steep), *levels, *_spectrum(mean)], np.float32
+    )
+
+
+def _spectrum(mean: np.ndarray) -> np.ndarray:
+    """Log power in shells up to the cube's Nyquist frequency, relative to all of it."""
+    power = np.abs(np.fft.fftn(mean - mean.mean())) ** 2
+    k = np.fft.fftfreq(len(mean))
+    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)
+    shell = np.minimum((radius * 2 * _SHELLS).astype(int), _SHELLS)
+    sums = np.bincount(shell.ravel(), power.ravel(), _SHELLS + 1)[:_SHELLS]
+    return np.log(sums / sums.sum() + 1e-9)
