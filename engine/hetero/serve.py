@@ -114,9 +114,7 @@ class _Worker:
         settings = settings_from(verb, values)
         last, every = -math.inf, request.get("every", _PROGRESS_INTERVAL)
         if not isinstance(every, (int, float)):
-            raise HeteroError(
-                "'every' is the least number of seconds between two words of progress; something else came."
-            )
+            raise HeteroError("'every' is how many seconds pass between two lines of progress; no number came.")
 
         def progress(done: int, total: int, message: str) -> None:
             nonlocal last

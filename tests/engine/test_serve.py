@@ -120,3 +120,12 @@ def test_a_line_without_end_ends_the_worker_not_the_machine(worker):
         worker.process.stdin.write("x" * (1 << 25))
         worker.process.stdin.close()
     assert worker.process.wait(timeout=20) == 0
+
+
+def test_progress_comes_as_seldom_as_was_asked(worker, maps):
+    settings = {"maps": [str(maps)], "method": "percentile"}
+    worker.send({"id": 1, "verb": "level", "settings": settings, "every": 1000})
+    lines = [worker.read(), worker.read()]
+    assert "progress" in lines[0] and "result" in lines[1]  # one word at the start, no more
+    worker.send({"id": 2, "verb": "level", "settings": settings, "every": "now"})
+    assert "'every' is how many seconds" in worker.answer()["error"]["message"]
