@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import types
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -146,25 +145,10 @@ def settle(session):
 
 @pytest.fixture
 def window(session, monkeypatch):
-    """The part of chimerax.ui that the panel uses; PyPI's ChimeraX has none."""
-    from Qt.QtWidgets import QWidget
+    """What panels need of a window; see headless.py."""
+    import headless
 
-    class MainToolWindow:
-        def __init__(self, tool):
-            self.tool_instance, self.ui_area, self.shown, self.managed = tool, QWidget(), False, None
-
-        def manage(self, placement):
-            self.managed, self.shown = placement, True
-
-        def destroy(self):
-            self.ui_area.close()
-
-        def cleanup(self):
-            pass
-
-    ui = types.ModuleType("chimerax.ui")
-    ui.MainToolWindow = MainToolWindow
-    monkeypatch.setitem(sys.modules, "chimerax.ui", ui)
+    monkeypatch.setitem(sys.modules, "chimerax.ui", headless.stand_in_window())
     monkeypatch.setattr(import_module("chimerax.hetero.cmd.latent"), "has_window", lambda _session: True)
     yield
     for tool in session.tools.list():

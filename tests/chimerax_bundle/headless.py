@@ -109,6 +109,28 @@ def start(home=None):
     return session
 
 
+def stand_in_window():
+    """A module in place of ``chimerax.ui``, which PyPI's ChimeraX has none of: the window that holds a panel."""
+    from Qt.QtWidgets import QWidget
+
+    class MainToolWindow:
+        def __init__(self, tool):
+            self.tool_instance, self.ui_area, self.shown, self.managed = tool, QWidget(), False, None
+
+        def manage(self, placement):
+            self.managed, self.shown = placement, True
+
+        def destroy(self):
+            self.ui_area.close()
+
+        def cleanup(self):
+            pass
+
+    ui = types.ModuleType("chimerax.ui")
+    ui.MainToolWindow = MainToolWindow
+    return ui
+
+
 def _make_namespace():
     """`chimerax` as a namespace package: the wheel's own __init__.py makes it a plain one that imports nothing."""
     spec = PathFinder.find_spec("chimerax")

@@ -61,7 +61,31 @@ def test_the_help_page_tells_every_keyword_and_its_links_lead_somewhere(session,
     words = set(re.findall(r"\w+", page.words))
     assert not keywords - words, keywords - words
     for link in page.links:
-        assert link.startswith(("http", "help:", "../../")) or link.removeprefix("#") in page.anchors, link
+        assert link.startswith(("http", "help:", "../")) or link.removeprefix("#") in page.anchors, link
+
+
+def test_the_tutorial_s_commands_exist_and_its_pictures_are_there(session):
+    """The pictures are made by these commands (make_tutorial.py), so the commands ran when they were made."""
+    from chimerax.core.commands import cli
+
+    sys.path.insert(0, str(BUNDLE))
+    try:
+        from make_tutorial import PAGE, Steps
+    finally:
+        sys.path.remove(str(BUNDLE))
+    page = PAGE.read_text(encoding="utf-8")
+    folder = Path(import_module("chimerax.hetero").__file__).parent / "docs/user"
+    for link in re.findall(r'(?:href|src)="([^"#]+)', page):
+        if "userdocs" not in link:
+            assert (folder / "tutorials" / link).is_file(), link
+    steps = Steps(page).steps
+    assert [kind for kind, _ in steps].count("picture") == 6
+    for kind, words in steps:
+        if kind == "chimerax" and words.startswith("hetero"):
+            command = cli.Command(session)
+            command.current_text = words
+            command._find_command_name(True)
+            assert command._ci is not None, words
 
 
 def test_every_command_of_the_metadata_can_be_registered(session):
@@ -98,7 +122,9 @@ def test_the_wheel_is_small_and_says_what_the_project_says(session, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith("METADATA")]
         text = archive.read(metadata).decode()
-        assert "chimerax/hetero/docs/user/commands/hetero.html" in archive.namelist()
+        names = archive.namelist()
+        assert "chimerax/hetero/docs/user/commands/hetero.html" in names
+        assert sum(name.endswith(".png") for name in names) == 15  # icons, and pictures of the tutorial
     assert "Name: ChimeraX-Hetero" in text and f"Version: {PROJECT['project']['version']}" in text
     assert "ChimeraX :: Tool :: Hetero Latent :: Volume Data" in text
     for command in COMMANDS:
