@@ -9,7 +9,7 @@ from hetero.cli import BAD_INPUT, DONE, main
 from hetero.commands import gaussians, settings_from
 from hetero.errors import HeteroError
 from hetero.gmm import GaussianModel, write_model
-from hetero.latent import Latents, RunConfig, write_config, write_latents
+from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
 from hetero.maps import Volume, write_map
 
 BOX, APIX, N = 16, 4.0, 30
@@ -27,7 +27,7 @@ def model():
 def turning(model, tmp_path):
     """A run of the model whose right cloud shifts by 8 z1 Å along y."""
     torch = pytest.importorskip("torch", reason="weights are written with torch")
-    from hetero.gmm.files import CHECKPOINT, save_checkpoint
+    from hetero.gmm.files import save_checkpoint
     from hetero.gmm.networks import DynamicModel, NetworkShape
     from hetero.gmm.scene import cloud_of
 
