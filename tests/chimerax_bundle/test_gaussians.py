@@ -107,7 +107,7 @@ def test_a_region_leaves_out_the_rest_and_is_told_as_a_body(session, run, log, s
     assert (centres[model.numbers - 1][:, 0] > BOX - 10).all()  # voxels of 2 Å: the middle is at BOX
     assert "as one body the region turns by" in log.getvalue()
     run("volume #2 origin 9,9,9")
-    assert "mask" in sentence("hetero quiver #1 from 0 to 2 region #2")
+    assert "the grid of neutral, 64 Å cubed" in sentence("hetero quiver #1 from 0 to 2 region #2")
 
 
 def test_selection_by_length_and_undo(session, run, log, moving):
