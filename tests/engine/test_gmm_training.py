@@ -126,6 +126,9 @@ def test_a_motion_is_told_with_arrows_and_maps(sliding, trained, tmp_path, capsy
     ends = [np.average(knob["x"], weights=mass[:, 0]), np.average(knob["x"] + knob["dx"], weights=mass[:, 1])]
     assert 10 < abs(ends[1] - ends[0]) < 30  # the density of the knob: 21.6 Å from 5 to 95 %
     assert answer["rigid"]["moved"] > 0 and answer["ratio"][0] > 1
+    arguments = ["motion", str(trained), "--out", str(tmp_path / "n"), "--start", "nan", "--end", "1"]
+    assert main(arguments) == BAD_INPUT and not (tmp_path / "n").exists()
+    assert "The start holds NaN or infinity" in capsys.readouterr().err
 
 
 def test_a_training_goes_on_as_if_never_stopped(sliding, tmp_path):
