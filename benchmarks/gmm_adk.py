@@ -10,13 +10,14 @@ those CA is given the mean arrow of the Gaussians around it, weighted by mass an
 """
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 
 import gemmi
 import numpy as np
 import pandas as pd
-from scipy.io import FortranFile
+from scipy.io import FortranEOFError, FortranFile
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
@@ -55,11 +56,12 @@ def transition(folder: Path) -> tuple[list[gemmi.Structure], np.ndarray]:
     with FortranFile(folder / "adk_dims.dcd") as file:
         header, _, count = file.read_record("i4"), file.read_record("u1"), file.read_ints()[0]
         assert count == len(atoms), f"{count} atoms in the path, {len(atoms)} in the structure"
-        has_cell, places = bool(header[11]), []
-        for _ in range(header[1]):
-            if has_cell:
-                file.read_record("u1")
-            places.append(np.stack([file.read_reals("f4") for _ in range(3)], axis=1))
+        places = []
+        with contextlib.suppress(FortranEOFError):  # the header promises more frames than there are
+            while True:
+                if header[11]:
+                    file.read_record("u1")  # the unit cell
+                places.append(np.stack([file.read_reals("f4") for _ in range(3)], axis=1))
     places = np.array(places, dtype=float)
     heavy = np.array([not atom.is_hydrogen() for atom in atoms])
     middle = (places[:, heavy].min((0, 1)) + places[:, heavy].max((0, 1))) / 2

@@ -130,7 +130,7 @@ BAD = {
     "level is a word": (["blocks", "flat", "--level", "high", "--out", "b"], "'high' is no level"),
     "mixed boxes": (["blocks", "mixed", "--level", "0.5", "--out", "b"], "lies on another grid than"),
     "text called mrc": (["info", "text.mrc"], "is not an MRC map"),
-    "unknown thing": (["info", "notes.txt"], "is nothing Hetero knows"),
+    "unknown thing": (["info", "notes.md"], "is nothing Hetero knows"),
     "no such chain": (["simulate", "--out", "s", "--blocks", "ZZZ"], "has no chain ZZZ"),
     "box too small": (["simulate", "--out", "s", "--apix", "1"], "does not fit"),
     "no volumes": (["simulate", "--out", "s", "--volumes", "0"], "The number of maps is 0; 1 or more was expected"),
@@ -163,6 +163,7 @@ def desk(tmp_path, monkeypatch):
         write_map(tmp_path / "mixed" / f"{i}.mrc", Volume(np.ones((4, 4, 4 + i))))
     (tmp_path / "text.mrc").write_text("words\n" * 300)
     (tmp_path / "notes.txt").write_text("words")
+    (tmp_path / "notes.md").write_text("words")
     (tmp_path / "short.mrc").write_bytes((tmp_path / "one" / "a.mrc").read_bytes()[:-8])
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -76,7 +76,7 @@ def train(folder, out, *more, star="p.star", **values):
 
 def test_each_copy_under_a_symmetry_tells_of_its_own_subunit(trimer):
     folder, t, _ = trimer
-    assert train(folder, folder / "c3", "--symmetry", "c3", epochs=15, mask=folder / "mask.mrc") == DONE
+    assert train(folder, folder / "c3", "--symmetry", "c3", epochs=12, batch=32, mask=folder / "mask.mrc") == DONE
     run = open_run(folder / "c3")
     assert run.latents.shape == (3 * N, 1) and run.has_copies
     np.testing.assert_array_equal(run.particle_index, np.repeat(np.arange(N), 3))

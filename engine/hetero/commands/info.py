@@ -71,8 +71,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if path.suffix.lower() == ".txt":
         return {"kind": "gaussians", "path": str(path), "name": path.stem, **describe_text(path)}
     raise HeteroError(
-        f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec), a structure (.pdb, .cif) or particles "
-        "(.star, .cs, .mrcs) were expected."
+        f"{path} is nothing Hetero knows; a map (.mrc, .map, .ccp4, .rec), a structure (.pdb, .cif), particles "
+        "(.star, .cs, .lst, .mrcs) or Gaussians (.txt) were expected."
     )
 
 

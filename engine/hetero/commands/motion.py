@@ -102,6 +102,8 @@ def motion_path(settings: Settings, model: Run, inside: np.ndarray | None) -> tu
         for what, z in (("start", settings.start), ("end", settings.end)):
             if len(z) != model.zdim:
                 raise HeteroError(f"The {what} has {len(z)} numbers; {settings.run} has latents of {model.zdim}.")
+            if not np.isfinite(z).all():
+                raise HeteroError(f"The {what} holds NaN or infinity; finite numbers were expected.")
         return np.linspace(settings.start, settings.end, n), None
     check_range("component", settings.component, 1, model.zdim)
     if inside is not None:

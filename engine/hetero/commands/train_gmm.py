@@ -55,7 +55,8 @@ class Settings:
             is of one asymmetric unit. latents.npz holds the copies of a particle side by side.
         refine_poses: Find a small turn and shift of each particle too, by its likelihood under its own moved model;
             poses.pkl and poses.npz in the run hold them.
-        pose_wait: Epochs in which poses are kept first; without it a quarter of all.
+        pose_wait: Epochs in which poses are kept first; without it until latents are laid out. Poses that are moved to
+            fit a model that knows little yet take the motion into themselves.
         half_set: 0 or 1: train on this half of the particles alone (those of the file's refinement, else odd or even
             rows); hetero analyze --against compares the two runs.
         resolution: Å; without it as far as the particles show anything.
@@ -209,7 +210,7 @@ def _check_symmetry(settings: Settings) -> None:
 def _pose_wait(settings: Settings, preset: Preset) -> int | None:
     if not settings.refine_poses:
         return None
-    return preset.epochs // 4 if settings.pose_wait is None else settings.pose_wait
+    return round((1 - preset.laid_out) * preset.epochs) if settings.pose_wait is None else settings.pose_wait
 
 
 def _open(settings: Settings) -> Particles:

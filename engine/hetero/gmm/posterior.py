@@ -65,7 +65,6 @@ def refine_latents(
     """
     problem = _Problem(loss, data, z, poses)
     n, d = z.shape
-    mean_information = torch.zeros(d, d)
     state = torch.cat([z, loss.poses], 1) if poses else z.clone()
     covariance, spread = torch.empty(n, d, d), torch.zeros(state.shape[1])
     for step in range(max(1, steps)):
@@ -74,29 +73,29 @@ def refine_latents(
             if step >= steps - 1:
                 whole = torch.linalg.inv(information + problem.precision)
                 covariance[items] = whole[:, :d, :d]
-                mean_information += information[:, :d, :d].sum(0) / n
                 spread += (state[items] ** 2 + whole.diagonal(dim1=1, dim2=2)).sum(0) / n
             progress(step * n + int(items[-1]), max(1, steps) * n, "refining latents")
-    found = Posterior(state[:, :d], covariance, settled(covariance, problem.precision[:d, :d], mean_information))
+    shown = torch.cat([problem.shown(state[items], items) for items in torch.arange(n).split(_BATCH)])
+    found = Posterior(state[:, :d], covariance, settled(shown, problem.precision[:d, :d]))
     if not poses:
         return found
     turn, shift = spread[d : d + 3].mean(), spread[d + 3 :].mean()
     return replace(found, poses=state[:, d:], pose_sd=torch.stack([turn, shift]).sqrt())
 
 
-def settled(covariance: torch.Tensor, precision: torch.Tensor, information: torch.Tensor) -> torch.Tensor:
+def settled(information: torch.Tensor, precision: torch.Tensor) -> torch.Tensor:
     """``(n,)`` the share of the latents' spread that each particle's own image settles.
 
     Directions count by how much the average particle's image changes along them, so that numbers of a latent that mean
-    nothing do not: ``1 - tr(C_i M) / tr(P^-1 M)``.
+    nothing do not: ``1 - tr((I_i + P)^-1 M) / tr(P^-1 M)``, M the mean of I.
 
     Args:
-        covariance: ``(n, d, d)`` C, of the particles.
+        information: ``(n, d, d)`` I, of the particles.
         precision: ``(d, d)`` P, of the prior.
-        information: ``(d, d)`` M, a mean over the particles.
     """
-    left = torch.einsum("nij,ji->n", covariance, information)
-    return 1 - left / (torch.linalg.inv(precision) * information).sum().clamp_min(1e-30)
+    mean = information.mean(0)
+    left = torch.einsum("nij,ji->n", torch.linalg.inv(information + precision), mean)
+    return 1 - left / (torch.linalg.inv(precision) * mean).sum().clamp_min(1e-30)
 
 
 def covariance_of(z: torch.Tensor) -> torch.Tensor:
@@ -148,6 +147,21 @@ class _Problem:
             turned = 2 * math.pi * torch.stack([here[:, 1], -here[:, 0]], 1)  # times -2 pi i
             found += [turned * k for k in self.k]
         return torch.stack([slope.flatten(1) for slope in found], 2)
+
+    def shown(self, state: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """``(b, d, d)`` information of what a particle's view shows of all latents: differences over one s.d. either
+        way from their middle. Around a particle's own latent alone a change that has ended there would seem hidden."""
+        slopes = []
+        for i, sd in enumerate(self.sd[: self.zdim]):
+            ends = []
+            for way in (sd, -sd):
+                there = state.clone()
+                there[:, : self.zdim] = self.mean[: self.zdim]
+                there[:, i] += way
+                ends.append(self.project(there, items))
+            slopes.append(((ends[0] - ends[1]) / (2 * sd)).flatten(1))
+        slope = torch.stack(slopes, 2)
+        return slope.transpose(1, 2) @ slope
 
     def step(self, state: torch.Tensor, items: torch.Tensor, move: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """The vectors after one step, and each particle's information ``(b, q, q)``."""
