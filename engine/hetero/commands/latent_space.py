@@ -12,6 +12,7 @@ import pandas as pd
 from hetero.commands.open_run import open_run
 from hetero.commands.particle_columns import Column, columns_of
 from hetero.errors import HeteroError
+from hetero.foreign import read_csv
 from hetero.latent import Run, View
 from hetero.latent.plane import Nearness, Plane
 from hetero.maps import Volume
@@ -262,10 +263,7 @@ def path_latents(folder: Path | str) -> np.ndarray:
         HeteroError: there is none.
     """
     path = Path(folder) / "path.csv"
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise HeteroError(f"{path} cannot be read as the points of a path.") from error
+    table = read_csv(path, "the points of a path")
     return table.filter(regex=r"^z\d+$").to_numpy(np.float32)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from hetero.drgn.decoder import CoordinateDecoder
+from hetero.drgn.decoder import CoordinateDecoder, decoder_with
 from hetero.drgn.shape import DecoderShape
 from hetero.drgn.volumes import VolumeDecoder
 from hetero.errors import HeteroError
@@ -43,8 +43,7 @@ def load_checkpoint(path: Path | str) -> tuple[CoordinateDecoder, dict[str, Any]
     path = Path(path)
     checkpoint = read_checkpoint(path, FORMAT, "decoder of ours", "train-vae")
     try:
-        network = CoordinateDecoder(DecoderShape(**checkpoint["shape"]))
-        network.load_state_dict(checkpoint["state"])
+        network = decoder_with(DecoderShape(**checkpoint["shape"]), checkpoint["state"])
     except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise HeteroError(f"The weights in {path} do not fit the shape it gives.") from error
     return network, checkpoint

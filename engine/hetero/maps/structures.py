@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from hetero.errors import HeteroError
+from hetero.foreign import check_file
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
+_LARGEST = 1 << 30  # bytes; the largest ones in the PDB have some 300 MB
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap: the transform falls to 1/e at 1/resolution
 # Of a mean amino acid / nucleotide without hydrogens, when one atom, or the backbone, stands for it.
 _RESIDUE_ELECTRONS = {"CA": 51.0, "P": 155.0}
@@ -51,6 +53,8 @@ def read_structure(path: Path | str) -> Structure:
     import gemmi
 
     path = Path(path)
+    if check_file(path, "a PDB or mmCIF structure") > _LARGEST:
+        raise HeteroError(f"{path} is larger than any structure is; a PDB or mmCIF structure was expected.")
     try:
         model = gemmi.read_structure(str(path))
     except (OSError, RuntimeError, ValueError) as error:

@@ -7,6 +7,7 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import read_npy
 from hetero.particles.ctf import CTF
 from hetero.particles.locate import locate_stacks
 from hetero.particles.particles import Particles, ParticleWarning
@@ -30,12 +31,7 @@ def read_cs(path: Path | str) -> np.ndarray:
         HeteroError: not there, cut short, or no .cs file. Nothing in it is unpickled.
     """
     path = Path(path)
-    try:
-        records = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; a cryoSPARC .cs file was expected.") from None
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise HeteroError(f"{path} cannot be read as a cryoSPARC .cs file: it is damaged, or another kind.") from error
+    records = read_npy(path, "a cryoSPARC .cs file")
     if not isinstance(records, np.ndarray) or records.dtype.names is None or records.ndim != 1 or not len(records):
         raise HeteroError(f"{path} holds no records; the particles of a cryoSPARC .cs file were expected.")
     return records
