@@ -5,11 +5,14 @@ _LONGEST = 1500  # characters: a sentence may quote what a file says, and a file
 
 def printable(text: str) -> str:
     """``text`` on one line, without what would steer a terminal; what is left out of a long one is marked."""
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    text = _shortened(text)
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return _shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 class HeteroError(Exception):

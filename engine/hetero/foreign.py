@@ -88,7 +88,7 @@ def read_npy(path: Path | str, expected: str) -> np.ndarray:
             _check_npy(file, size)
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, RecursionError) as error:
+    except Exception as error:  # numpy's parser of headers has no list of what it raises
         raise HeteroError(f"{path} cannot be read as {expected}: it is damaged, or another kind of file.") from error
 
 
@@ -112,8 +112,9 @@ def read_npz(path: Path | str, names: Iterable[str], expected: str) -> dict[str,
                     _check_npy(file, about.file_size)
                 with archive.open(about) as file:
                     found[name] = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, RecursionError,
-            AttributeError, RuntimeError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # fmt: skip
+    except HeteroError:
+        raise
+    except Exception as error:  # neither has zipfile, nor numpy's parser of headers, a list of what it raises
         raise HeteroError(f"{path} cannot be read as {expected}: it is damaged, or another kind of file.") from error
     return found
 

@@ -77,6 +77,8 @@ def read_structure(path: Path | str) -> Structure:
     if not positions:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     weights = np.array(weights, dtype=float)
+    if not (np.isfinite(positions).all() and np.isfinite(weights).all()):
+        raise HeteroError(f"{path} holds atoms at places that are no numbers; a PDB or mmCIF structure was expected.")
     if set(names) <= set(_RESIDUE_ELECTRONS):
         weights = np.array([_RESIDUE_ELECTRONS[name] for name in names])
     elif set(names) <= _BACKBONE:
