@@ -192,6 +192,26 @@ def test_a_star_file(door, which):
     door.refuses("info", path="p.star")
 
 
+LSTS = {
+    "code for what is known": "0\tstack.mrcs\t{'class': __import__('os').mkdir('ran')}\n0\tgone.mrcs\n",
+    "brackets": "0\tgone.mrcs\t{" + "[" * 100_000 + "\n",
+    "minus signs": "0\tgone.mrcs\t{'a':" + "-" * 100_000 + "1}\n",
+    "image 10^30": "1" + "0" * 30 + "\tstack.mrcs\n",
+    "a digit of another script": "\u0661\tstack.mrcs\n",
+    "a class that is a list": "0\tstack.mrcs\t{'class': [1, 2]}\n9\tstack.mrcs\t{'class': 1}\n",
+    "an angle of 400 digits": "0\tstack.mrcs\t{'alt': 1" + "0" * 400 + ", 'az': 0, 'phi': 0}\n",
+    "a matrix of brackets": "0\tstack.mrcs\t" + json.dumps({"xform.projection": {"matrix": "[" * 100_000}}) + "\n",
+    "a device": "0\t/dev/zero.mrcs\n",
+    "noise": np.random.default_rng(0).bytes(5000),
+}
+
+
+@pytest.mark.parametrize("which", LSTS)
+def test_a_list_of_eman2(door, which):
+    door.write("p.lst", LSTS[which])
+    door.refuses("info", path="p.lst")
+
+
 def test_a_folder_above_is_read_as_relion_s_projects_need_it(door):
     """A list may name stacks above its folder: they are only ever read, and only as images."""
     door.write("Job/p.star", star("000001@../stack.mrcs"))

@@ -94,10 +94,11 @@ def a_star_file(folder):
 def a_cs_file(folder):
     a_stack(folder)
     kinds = {"uid": "u8", "blob/path": "S8", "blob/idx": "u4", "blob/psize_A": "f4", "alignments3D/pose": "(3,)f4",
-             "alignments3D/shift": "(2,)f4", "ctf/df1_A": "f4", "ctf/accel_kv": "f4"}  # fmt: skip
+             "alignments3D/shift": "(2,)f4", "ctf/df1_A": "f4", "ctf/df2_A": "f4",
+             "ctf/accel_kv": "f4", "ctf/cs_mm": "f4"}  # fmt: skip
     made = np.zeros(3, dtype=list(kinds.items()))
     made["uid"], made["blob/path"], made["blob/idx"], made["blob/psize_A"] = [1, 2, 3], b"s.mrcs", [0, 1, 2], 2.0
-    made["ctf/accel_kv"] = 300
+    made["ctf/accel_kv"], made["ctf/df1_A"], made["ctf/df2_A"], made["ctf/cs_mm"] = 300, 12000, 11000, 2.7
     np.save(folder / "p.npy", made)
     os.replace(folder / "p.npy", folder / "p.cs")
     return "p.cs", open_particles

@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import pandas as pd
 
 from hetero.commands.open_run import open_run
 from hetero.commands.particle_columns import Column, columns_of

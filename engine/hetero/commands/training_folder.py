@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hetero.errors import HeteroError
+from hetero.files import LOCK, hold
 from hetero.latent import RunConfig, read_config
 
 
@@ -21,7 +22,11 @@ def check_training_folder(out: Path, config: RunConfig, made: Collection[str], m
     """
     if out.exists() and not out.is_dir():
         raise HeteroError(f"{out} is a file; a folder to write into was expected.")
-    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(".partial-")) if out.is_dir() else []
+    ours = (".partial-", LOCK)
+    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(ours)) if out.is_dir() else []
+    if there:
+        with hold(out):  # tells at once if another process trains into it; the loop holds it for good
+            pass
     begun = read_config(out) if there else None
     if begun is None:
         other = [name for name in there if name not in made]

@@ -10,7 +10,7 @@ from hetero.drgn.shape import DecoderShape
 from hetero.drgn.volumes import VolumeDecoder
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents
+from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents, set_aside
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = "hetero drgn decoder 1"
@@ -30,6 +30,7 @@ def save_checkpoint(
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     ours = {"format": FORMAT, "shape": network.shape.as_dict(), "state": state, "sd": sd, "mean": mean, "epoch": epoch}
+    set_aside(path)
     with atomic_path(path) as temporary:
         torch.save(more | ours, temporary)
 

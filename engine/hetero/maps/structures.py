@@ -65,15 +65,10 @@ def read_structure(path: Path | str) -> Structure:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     model.remove_hydrogens()
     model.remove_waters()
-    positions, weights, names, chains, residues = [], [], [], [], []
-    for chain in model[0]:
-        for number, residue in enumerate(chain):
-            for atom in residue:
-                residues.append((chain.name, number))
-                positions.append((atom.pos.z, atom.pos.y, atom.pos.x))
-                weights.append(atom.element.atomic_number * atom.occ)
-                names.append(atom.name)
-                chains.append(chain.name)
+    try:
+        positions, weights, names, chains, residues = _atoms(model[0])
+    except UnicodeDecodeError as error:
+        raise HeteroError(f"{path} holds names that are no text; a PDB or mmCIF structure was expected.") from error
     if not positions:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     weights = np.array(weights, dtype=float)
@@ -86,6 +81,20 @@ def read_structure(path: Path | str) -> Structure:
         weights *= _RESIDUE_ELECTRONS["CA"] / np.maximum(np.bincount(of, weights), 1e-9)[of]
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return Structure(np.array(positions), weights, np.array(chains), name)
+
+
+def _atoms(model) -> tuple[list, list, list, list, list]:
+    """Places along z, y, x, electrons, names and chains of all atoms, and which residue each is of."""
+    positions, weights, names, chains, residues = [], [], [], [], []
+    for chain in model:
+        for number, residue in enumerate(chain):
+            for atom in residue:
+                residues.append((chain.name, number))
+                positions.append((atom.pos.z, atom.pos.y, atom.pos.x))
+                weights.append(atom.element.atomic_number * atom.occ)
+                names.append(atom.name)
+                chains.append(chain.name)
+    return positions, weights, names, chains, residues
 
 
 def density_from_atoms(
