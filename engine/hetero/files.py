@@ -92,22 +92,38 @@ def hold(folder: Path | str) -> Iterator[None]:
         return
     path = Path(folder) / LOCK
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # a link may lead to another's file
     except OSError as error:
         raise HeteroError(f"Cannot write {path}: {_reason(error)}.") from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            raise HeteroError(f"{folder} is in use: {holder} trains into it; wait for it, or give another.") from None
-        except OSError:  # a file system without locks: better unheld than no training
-            pass
+        _lock(handle, fcntl.LOCK_EX, folder)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def check_free(folder: Path | str) -> None:
+    """Refuse a folder that another process holds; any number of processes may ask at once.
+
+    Raises:
+        HeteroError: as :func:`hold`.
+    """
+    path = Path(folder) / LOCK
+    if fcntl is not None and path.is_file():
+        with open(path, "rb") as file:
+            _lock(file.fileno(), fcntl.LOCK_SH, folder)
+
+
+def _lock(handle: int, kind: int, folder: Path | str) -> None:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+        raise HeteroError(f"{folder} is in use: {holder} trains into it; wait for it, or give another.") from None
+    except OSError:  # a file system without locks: better unheld than no training
+        pass
 
 
 @dataclass(frozen=True)

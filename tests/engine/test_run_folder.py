@@ -53,6 +53,14 @@ def test_a_lock_of_a_dead_process_is_no_obstacle(holder, tmp_path):
         assert (tmp_path / "run" / LOCK).read_text().startswith(f"process {os.getpid()} on")
 
 
+def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / LOCK).symlink_to("precious")
+    with pytest.raises(HeteroError, match="Cannot write"), hold(tmp_path):
+        pytest.fail("held")
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
 def test_a_training_begins_in_a_folder_that_only_was_held(tmp_path):
     from hetero.commands.training_folder import check_training_folder
     from hetero.latent import RunConfig

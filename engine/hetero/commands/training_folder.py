@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hetero.errors import HeteroError
-from hetero.files import LOCK, hold
+from hetero.files import LOCK, check_free
 from hetero.latent import RunConfig, read_config
 
 
@@ -24,9 +24,7 @@ def check_training_folder(out: Path, config: RunConfig, made: Collection[str], m
         raise HeteroError(f"{out} is a file; a folder to write into was expected.")
     ours = (".partial-", LOCK)
     there = sorted(p.name for p in out.iterdir() if not p.name.startswith(ours)) if out.is_dir() else []
-    if there:
-        with hold(out):  # tells at once if another process trains into it; the loop holds it for good
-            pass
+    check_free(out)  # the loop holds it; here the second process is told before it works
     begun = read_config(out) if there else None
     if begun is None:
         other = [name for name in there if name not in made]
