@@ -9,6 +9,7 @@ import pickletools
 import stat
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def check_torch_archive(path: Path | str, expected: str) -> None:
             with archive.open(heads[0]) as file:
                 _check_names(path, file)
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, OverflowError,
-            RecursionError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # fmt: skip
+            RecursionError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
 
 

@@ -88,7 +88,9 @@ def _labels(path: Path) -> np.ndarray:
     from hetero.pickles import read_pickles
 
     try:
-        values = read_npy(path, "k-means labels") if path.suffix == ".npy" else np.asarray(read_pickles(path)[0])
+        values = (
+            read_npy(path, "an array of k-means labels") if path.suffix == ".npy" else np.asarray(read_pickles(path)[0])
+        )
     except (OSError, ValueError, EOFError) as error:
         raise HeteroError(f"{path} cannot be read; k-means labels (.npy or .pkl) were expected.") from error
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "iu" or values.min() < 0:

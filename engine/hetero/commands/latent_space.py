@@ -262,7 +262,7 @@ def path_latents(folder: Path | str) -> np.ndarray:
         HeteroError: there is none.
     """
     path = Path(folder) / "path.csv"
-    table = read_csv(path, "the points of a path")
+    table = read_csv(path, "a table of the points of a path")
     return table.filter(regex=r"^z\d+$").to_numpy(np.float32)
 
 

@@ -152,9 +152,9 @@ def read_numbers(path: Path, n: int) -> np.ndarray:
         from hetero.particles import read_indices
 
         return read_indices(path, n)
-    table = read_csv(path, "particle numbers")
+    table = read_csv(path, "a table of particle numbers")
     if "particle" not in table:
-        table = read_csv(path, "particle numbers", header=None, names=["particle"])
+        table = read_csv(path, "a table of particle numbers", header=None, names=["particle"])
     numbers = table["particle"].to_numpy()
     if numbers.dtype.kind != "i" or not len(numbers) or len(np.unique(numbers)) < len(numbers):
         raise HeteroError(f"{path} holds no particle numbers; whole numbers from 0, each once, were expected.")
