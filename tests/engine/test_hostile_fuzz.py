@@ -198,7 +198,7 @@ def test_damage_gives_a_value_or_a_sentence(tmp_path, make):
     outcomes = {"value": 0, "sentence": 0}
 
     @settings(
-        max_examples=40 if not SECONDS else 1_000_000,
+        max_examples=40 if not SECONDS else 200,
         deadline=None,
         derandomize=not SECONDS,
         database=None,
@@ -207,8 +207,6 @@ def test_damage_gives_a_value_or_a_sentence(tmp_path, make):
     )
     @given(edits)
     def look(changes):
-        if SECONDS and time.monotonic() > end:
-            return
         path.write_bytes(damaged(good, changes))
         try:
             with warnings.catch_warnings():
@@ -222,5 +220,7 @@ def test_damage_gives_a_value_or_a_sentence(tmp_path, make):
 
     end = time.monotonic() + SECONDS
     look()
+    while time.monotonic() < end:  # each time other damage: only in CI is it always the same
+        look()
     print(f"\n{make.__name__}: {outcomes['value']} values, {outcomes['sentence']} sentences")
     assert outcomes["sentence"]
