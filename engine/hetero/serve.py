@@ -105,7 +105,7 @@ class _Worker:
             if is_out_of_memory(error):
                 return _error("input", f"'{request.get('verb')}' needs more memory than this machine gives it.")
             sentence = f"A bug in Hetero stopped '{request.get('verb')}': {type(error).__name__}: {error}."
-            return _error("bug", sentence, traceback.format_exc())
+            return _error("bug", printable(sentence), traceback.format_exc())
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         verb, values = request.get("verb"), request.get("settings", {})
