@@ -10,7 +10,7 @@ import warnings
 from typing import Annotated, Any
 
 import hetero
-from hetero.errors import Cancelled, HeteroError
+from hetero.errors import Cancelled, HeteroError, is_out_of_memory, printable
 from hetero.progress import Progress, silent
 
 # The verbs, and with them numpy and pandas, are imported inside main(), where Ctrl-C already has its sentence.
@@ -49,7 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled) as stopped:
         print(f"hetero {verb}: {str(stopped) or 'stopped; nothing half-written was left.'}", file=sys.stderr)
         return INTERRUPTED
-    except Exception:  # the last door: a bug shows its traceback, and says so
+    except Exception as error:  # the last door: a bug shows its traceback, and says so
+        if is_out_of_memory(error):
+            print(f"hetero {verb}: this needs more memory than the machine gives it.", file=sys.stderr)
+            return BAD_INPUT
         traceback.print_exc()
         print(
             f"hetero {verb}: this is a bug in Hetero, not in your data; please report the lines above.",
@@ -75,7 +78,7 @@ def _run(verb: str, arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(result, allow_nan=False))
     elif not options.quiet:
-        print(module.describe(result))
+        print("\n".join(map(printable, module.describe(result).split("\n"))))
     failed = [row["error"] for row in result.get("maps", []) if "error" in row]
     for sentence in failed if options.quiet else []:
         print(f"hetero {verb}: {sentence}", file=sys.stderr)
@@ -145,7 +148,7 @@ def _say_warning(message, category, filename, lineno, file=None, line=None) -> N
     if not _leads():
         return
     if issubclass(category, MapWarning):
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
     else:
         print(f"warning: {category.__name__}: {message} ({filename}:{lineno})", file=sys.stderr)
 

@@ -1,8 +1,25 @@
-"""The two ways in which a command ends early on purpose."""
+"""The two ways in which a command ends early on purpose, and the one that it cannot help."""
+
+_LONGEST = 1500  # characters: a sentence may quote what a file says, and a file may say a lot
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, without what would steer a terminal; what is left out of a long one is marked."""
+    text = _shortened(text)
+    if text.isprintable():
+        return text
+    return _shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 class HeteroError(Exception):
     """Bad input. ``str(error)`` is one sentence for the user: what was found, where, and what was expected."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class Cancelled(Exception):
@@ -10,3 +27,11 @@ class Cancelled(Exception):
 
     def __init__(self, message: str = "Cancelled."):
         super().__init__(message)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, numpy or torch could not get the memory it asked for."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from hetero.errors import HeteroError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOCK = ".lock"
+"""What lies in a folder that :func:`hold` has held; it tells nothing by being there."""
 
 PICTURE_MARK = "Hetero (occupancy)"
 """What our pictures of tables carry as their ``Software``, so that no other picture is replaced."""
@@ -69,6 +78,52 @@ def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
         raise HeteroError(f"Cannot write {folder}: {_reason(error)}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def hold(folder: Path | str) -> Iterator[None]:
+    """A folder for this process alone. The system lets go of it when the process ends, however it ends.
+
+    Raises:
+        HeteroError: another process works in it; says which and where.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = Path(folder) / LOCK
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # a link may lead to another's file
+    except OSError as error:
+        raise HeteroError(f"Cannot write {path}: {_reason(error)}.") from error
+    try:
+        _lock(handle, fcntl.LOCK_EX, folder)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_free(folder: Path | str) -> None:
+    """Refuse a folder that another process holds; any number of processes may ask at once.
+
+    Raises:
+        HeteroError: as :func:`hold`.
+    """
+    path = Path(folder) / LOCK
+    if fcntl is not None and path.is_file():
+        with open(path, "rb") as file:
+            _lock(file.fileno(), fcntl.LOCK_SH, folder)
+
+
+def _lock(handle: int, kind: int, folder: Path | str) -> None:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+        raise HeteroError(f"{folder} is in use: {holder} trains into it; wait for it, or give another.") from None
+    except OSError:  # a file system without locks: better unheld than no training
+        pass
 
 
 @dataclass(frozen=True)

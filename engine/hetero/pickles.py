@@ -18,6 +18,7 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import check_file
 
 MAX_BYTES = 4 << 30
 MAX_STEPS = 20_000_000
@@ -62,13 +63,9 @@ def read_pickles(path: Path | str) -> list[Any]:
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise HeteroError(f"{path} is a folder; a pickle of arrays was expected.")
-        if path.stat().st_size > MAX_BYTES:
+        if check_file(path, "a pickle of arrays") > MAX_BYTES:
             raise HeteroError(f"{path} is larger than {MAX_BYTES >> 30} GiB; a pickle of arrays was expected.")
         stream = io.BytesIO(path.read_bytes())
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; a pickle of arrays was expected.") from None
     except OSError as error:
         raise HeteroError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     size = stream.getbuffer().nbytes
@@ -82,7 +79,16 @@ def read_pickles(path: Path | str) -> list[Any]:
                 values.append(_Machine().run(stream))
         except _Refused as refusal:
             raise HeteroError(f"{path} {refusal}; nothing in it was run.") from None
-        except (ValueError, TypeError, IndexError, KeyError, OverflowError, UnicodeError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            IndexError,
+            KeyError,
+            OverflowError,
+            UnicodeError,
+            RecursionError,
+            MemoryError,
+        ) as error:
             raise HeteroError(
                 f"{path} cannot be read as a pickle of arrays: it is damaged, cut short or another kind of file."
             ) from error

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import hetero
 from hetero.commands import load, settings_from
-from hetero.errors import Cancelled, HeteroError
+from hetero.errors import Cancelled, HeteroError, is_out_of_memory, printable
 from hetero.maps import MapWarning
 
 PROTOCOL = 1
@@ -95,15 +95,17 @@ class _Worker:
                 result = self._answer(request)
             return {
                 "result": result,
-                "warnings": [str(w.message) for w in caught if issubclass(w.category, MapWarning)],
+                "warnings": [printable(str(w.message)) for w in caught if issubclass(w.category, MapWarning)],
             }
         except HeteroError as error:
             return _error("input", str(error))
         except Cancelled as error:
             return _error("cancelled", str(error))
         except Exception as error:
+            if is_out_of_memory(error):
+                return _error("input", f"'{request.get('verb')}' needs more memory than this machine gives it.")
             sentence = f"A bug in Hetero stopped '{request.get('verb')}': {type(error).__name__}: {error}."
-            return _error("bug", sentence, traceback.format_exc())
+            return _error("bug", printable(sentence), traceback.format_exc())
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         verb, values = request.get("verb"), request.get("settings", {})

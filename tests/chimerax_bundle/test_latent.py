@@ -204,7 +204,7 @@ def test_sentences(session, run, sentence, trained, window):
     assert "There is no column umap1; there are PC1, PC2, z1, z2." in sentence("hetero latent #1 axes PC1,umap1")
     assert not session.tools.list()
     assert "is not there" in sentence("hetero latent /nowhere")
-    assert "cannot be read as a table" in sentence("hetero latent #1 tables /nowhere.csv")
+    assert "nowhere.csv is not there" in sentence("hetero latent #1 tables /nowhere.csv")
 
 
 def test_without_a_window_it_says_so(run, sentence, trained):

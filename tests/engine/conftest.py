@@ -1,14 +1,27 @@
 """What the engine's tests may ask for: a structure without a file, and folders as cryoDRGN writes them."""
 
+import contextlib
+import json
+import os
 import pickle
+import shutil
+import subprocess
+import sys
+import threading
 from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import yaml
 
 from hetero.gmm import GaussianModel
-from hetero.maps import Structure
+from hetero.latent import Latents, RunConfig, write_config, write_latents
+from hetero.maps import Structure, Volume, write_map
+from hetero.particles import write_stack
+
+_MEMORY = 6 << 30  # bytes of address space of the worker that opens hostile files: torch alone takes 3
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +117,199 @@ def write_cryodrgn(tmp_path):
 
     write.state, write.config = cryodrgn_state, cryodrgn_config
     return write
+
+
+class Conversation:
+    """A worker process and its lines."""
+
+    def __init__(self, **choices):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hetero", "serve"],
+            stdin=pipe,
+            stdout=pipe,
+            **({"stderr": pipe} | choices),
+            text=True,
+        )
+        self.hello = self.read()
+
+    def read(self) -> dict:
+        return json.loads(self.process.stdout.readline())
+
+    def send(self, message) -> None:
+        self.process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict:
+        """The next line that is no progress."""
+        while "progress" in (line := self.read()):
+            pass
+        return line
+
+    def ask(self, number, verb, **settings) -> dict:
+        self.send({"id": number, "verb": verb, "settings": settings})
+        return self.answer()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream and stream.close()
+
+
+@pytest.fixture
+def worker():
+    """A worker, as viewers start it."""
+    conversation = Conversation()
+    yield conversation
+    conversation.close()
+
+
+@pytest.fixture(scope="module")
+def start_worker():
+    """``start_worker(**choices of Popen)``: a worker that lasts for a module's tests."""
+    started = []
+
+    def start(**choices):
+        started.append(Conversation(**choices))
+        return started[-1]
+
+    yield start
+    for conversation in started:
+        conversation.close()
+
+
+class Door:
+    """A folder, and a worker that is asked to open what lies in it.
+
+    Attributes:
+        folder: where the hostile files are.
+        good: of an ordinary map and particles.
+        counts: hostile files tried, executed (a sentinel appeared), crashed (no answer, or a bug), over all tests.
+    """
+
+    counts: ClassVar = {"tried": 0, "executed": 0, "crashed": 0}
+
+    def __init__(self, folder: Path, good: Path, worker: Conversation):
+        self.folder, self.good, self.worker = folder, good, worker
+        for name in ("stack.mrcs", "particles.star"):
+            shutil.copy(good / name, folder)
+
+    def write(self, name: str, content: bytes | str) -> Path:
+        """Put a file into the folder."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def map(self, name: str = "good.mrc") -> str:
+        """An ordinary map."""
+        shutil.copy(self.good / "good.mrc", self.folder / name)
+        return str(self.folder / name)
+
+    def run_of_ours(self, system: str) -> Path:
+        """The folder ``run`` with all but its weights."""
+        (self.folder / "run").mkdir()
+        write_config(self.folder / "run/config.json", RunConfig(system, 16, 2.0, {}))
+        write_latents(self.folder / "run/latents.npz", Latents(np.zeros((3, 2)), np.arange(3)))
+        return self.folder / "run"
+
+    def asks(self, verb: str, **settings) -> dict:
+        """The worker's answer, for which it works no longer than 10 seconds (and waits two minutes for a turn)."""
+        Door.counts["tried"] += 1
+        timer = threading.Timer(120, self.worker.process.kill)
+        timer.start()
+        began = _cpu_seconds(self.worker.process.pid)
+        try:
+            answer = self.worker.ask(Door.counts["tried"], verb, **self._placed(settings))
+        except ValueError:  # no line came, or half a one
+            answer = {"error": {"kind": "dead", "message": "the worker died"}}
+        timer.cancel()
+        assert _cpu_seconds(self.worker.process.pid) - began < 10
+        Door.counts["executed"] += any(self.folder.rglob("ran"))
+        Door.counts["crashed"] += answer.get("error", {}).get("kind") in ("bug", "dead")
+        return answer
+
+    def refuses(self, verb: str, words: str = "", **settings) -> str:
+        """Ask, and see that the answer is one sentence, that nothing ran and that nothing was left."""
+        before = sorted(self.folder.iterdir())
+        answer = self.asks(verb, **settings)
+        assert "error" in answer, answer
+        sentence = answer["error"]["message"]
+        assert answer["error"]["kind"] == "input", answer["error"]
+        assert sentence.isprintable() and sentence.endswith(".") and len(sentence) < 2000 and words in sentence
+        assert sorted(self.folder.iterdir()) == before
+        return sentence
+
+    def _placed(self, settings: dict) -> dict:
+        def full(value):
+            return str(self.folder / value) if isinstance(value, str) else value
+
+        paths = {"path", "particles", "out", "ind", "poses", "ctf", "weights", "sources", "folder", "table", "run",
+                 "blocks", "z_file", "emdb", "labels", "original", "maps", "model"}  # fmt: skip
+        return {
+            name: [full(v) for v in value] if isinstance(value, (list, tuple)) else full(value)
+            for name, value in settings.items() if name in paths
+        } | {name: value for name, value in settings.items() if name not in paths}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded_worker(tmp_path_factory, start_worker):
+    """A function: a worker under a limit on memory, with a module in its way that tells when it is imported."""
+    folder = tmp_path_factory.mktemp("worker")
+    (folder / "trap.py").write_text("import os\nos.mkdir('ran')\nclass Thing:\n    def __init__(self, *a): pass\n")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    rng, living = np.random.default_rng(0), []
+    write_map(folder / "good.mrc", Volume(rng.standard_normal((8, 8, 8)), 2.0))
+    with write_stack(folder / "stack.mrcs", 4, 8, 2.0) as writer:
+        writer.append(rng.standard_normal((4, 8, 8)))
+    (folder / "particles.star").write_text(
+        "data_particles\n\nloop_\n_rlnImageName #1\n_rlnAngleRot #2\n_rlnAngleTilt #3\n_rlnAnglePsi #4\n"
+        + "".join(f"{i + 1:06d}@stack.mrcs 0 {i} 0\n" for i in range(4))
+    )
+
+    def give() -> Conversation:
+        if not living or living[-1].process.poll() is not None:
+            living.append(
+                start_worker(
+                    cwd=folder, env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, stderr=None,
+                    preexec_fn=_limit_memory,
+                )
+            )  # fmt: skip
+        return living[-1]
+
+    give.folder = folder
+    yield give
+    assert len(living) <= 1, "the worker died of a hostile file"
+    assert not (folder / "ran").exists(), "a hostile file was run"
+    if living:
+        assert living[0].ask("last", "info", path=str(folder / "good.mrc"))["result"]["shape"] == [8, 8, 8]
+
+
+def _cpu_seconds(process: int) -> float:
+    """What a process has worked: a busy machine does not count."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _limit_memory() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+
+
+@pytest.fixture
+def door(tmp_path, guarded_worker):
+    """A :class:`Door` with four good particles in ``particles.star``."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("limits on memory are Linux's")
+    yield Door(tmp_path, guarded_worker.folder, guarded_worker())
+    assert not any(tmp_path.rglob("ran")) and not (guarded_worker.folder / "ran").exists(), "a hostile file was run"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _count_hostile_files():
+    yield
+    if Door.counts["tried"]:
+        print("\nhostile files: {tried} tried, {executed} executed, {crashed} crashed".format(**Door.counts))

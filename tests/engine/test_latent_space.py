@@ -112,7 +112,7 @@ def test_tables_that_do_not_fit_get_one_sentence(space, tmp_path):
     (tmp_path / "others.csv").write_text("particle,x\n99999,1\n")
     (tmp_path / "twice.csv").write_text("particle,x\n1,1\n1,2\n")
     for name, words in (("names.csv", "'particle', was expected"), ("others.csv", "names none of the 300 particles"),
-                        ("twice.csv", "each particle's number once"), ("gone.csv", "cannot be read")):  # fmt: skip
+                        ("twice.csv", "each particle's number once"), ("gone.csv", "is not there")):  # fmt: skip
         with pytest.raises(HeteroError, match=words):
             space.read_columns(tmp_path / name)
     with pytest.raises(HeteroError, match="no axis 'z9'"):
@@ -149,5 +149,5 @@ def test_labels_of_an_analysis_and_points_of_a_path_are_found(write_cryodrgn, tm
     assert list(open_space(folder).columns) == ["cluster"]
     traverse.run(traverse.Settings(run=folder, out=tmp_path / "way", n=4))
     assert path_latents(tmp_path / "way").shape == (4, 2)
-    with pytest.raises(HeteroError, match="cannot be read as the points of a path"):
+    with pytest.raises(HeteroError, match=r"path.csv is not there; a table of the points of a path was expected"):
         path_latents(tmp_path)

@@ -134,7 +134,7 @@ def test_foreign_files_are_refused_and_not_executed(tmp_path):
     torch.save(torch.nn.Linear(2, 2), whole)
     for path, sentence in {
         evil: "read safely", text: "read safely", whole: "read safely", other: "do not fit", loose: "holds a list",
-        plain: "neither", tmp_path / "gone.pt": "no weights file",
+        plain: "neither", tmp_path / "gone.pt": "is not there",
     }.items():  # fmt: skip
         with pytest.raises(HeteroError, match=sentence) as caught:
             load_network(path)

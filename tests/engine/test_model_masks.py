@@ -161,7 +161,7 @@ def test_a_small_part_of_a_large_complex_lies_in_its_frame(shared, tmp_path):
         (["maps", "masks", "--chains", "A"], "--chains goes with --model"),
         (["maps", "masks", "--reference", "model"], "--reference model goes with --model"),
         (["maps", "--model", "model.pdb", "--reference", "maps"], "the references are the model's own"),
-        (["maps", "--model", "gone.pdb"], "gone.pdb cannot be read"),
+        (["maps", "--model", "gone.pdb"], "gone.pdb is not there"),
         (["maps", "--model", "model.pdb", "--chains", "Q"], "model has no chain Q; its chains are A, B"),
         (["maps", "--model", "model.pdb", "--keep-masks", "maps"], "maps already holds other files"),
     ],

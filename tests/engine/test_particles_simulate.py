@@ -213,7 +213,7 @@ BAD = {
     "no such chain": (["--particles", "5", "--blocks", "ZZZ"], "has no chain ZZZ"),
     "too big for the box": (["--particles", "5", "--apix", "2"], "does not fit into 64 pixels of 2 Å"),
     "everything moves": (["--particles", "5", "--motion", "slide", "--structure", "a.pdb", "--blocks", "A"], "whole"),
-    "no such state": (["--particles", "5", "--states", "gone.pdb"], "gone.pdb cannot be read"),
+    "no such state": (["--particles", "5", "--states", "gone.pdb"], "gone.pdb is not there"),
     "states of two kinds": (["--particles", "5", "--states", "a.pdb", "m24.mrc"], "m24.mrc is no structure|two kinds"),
     "states on two grids": (["--particles", "5", "--states", "m24.mrc", "m16.mrc"], "m16.mrc lies on another grid"),
     "a share too many": (["--particles", "5", "--states", "a.pdb", "--shares", "1", "2"], "2 shares are given for 1"),

@@ -1,8 +1,6 @@
 """The worker: the protocol of docs/architecture.md, spoken to a real process."""
 
 import contextlib
-import json
-import subprocess
 import sys
 
 import numpy as np
@@ -10,45 +8,6 @@ import pytest
 
 import hetero
 from hetero.maps import Volume, write_map
-
-
-class Conversation:
-    """A worker process and its lines."""
-
-    def __init__(self):
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hetero", "serve"], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-        )
-        self.hello = self.read()
-
-    def read(self) -> dict:
-        return json.loads(self.process.stdout.readline())
-
-    def send(self, message) -> None:
-        self.process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> dict:
-        """The next line that is no progress."""
-        while "progress" in (line := self.read()):
-            pass
-        return line
-
-    def ask(self, number, verb, **settings) -> dict:
-        self.send({"id": number, "verb": verb, "settings": settings})
-        return self.answer()
-
-
-@pytest.fixture
-def worker():
-    conversation = Conversation()
-    yield conversation
-    conversation.process.kill()
-    conversation.process.wait()
-    for stream in (conversation.process.stdin, conversation.process.stdout, conversation.process.stderr):
-        with contextlib.suppress(BrokenPipeError):
-            stream.close()
 
 
 @pytest.fixture

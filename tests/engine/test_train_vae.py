@@ -20,7 +20,7 @@ from hetero.drgn.presets import PRESETS
 from hetero.drgn.start import read_start
 from hetero.errors import Cancelled, HeteroError
 from hetero.latent import Latents, read_latents, write_latents
-from hetero.maps import read_map
+from hetero.maps import MapWarning, read_map
 from hetero.particles import CTF, Poses, open_particles, rotations_from_euler, write_ctf, write_poses, write_stack
 
 torch = pytest.importorskip("torch", reason="networks need torch")
@@ -230,9 +230,24 @@ def test_a_stopped_run_goes_on_bit_for_bit(noisy, tmp_path, more):
     np.testing.assert_array_equal(one.mean, other.mean)
     np.testing.assert_array_equal(one.log_variance, other.log_variance)
     assert {p.name for p in (tmp_path / "parts").iterdir()} == {
-        "checkpoint.pt", "config.json", "latents.npz", "log.csv",
+        ".lock", "checkpoint.previous.pt", "checkpoint.pt", "config.json", "latents.npz", "log.csv",
         *(["poses.npz", "poses.pkl"] if "--refine-poses" in more else []),
     }  # fmt: skip
+
+
+def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(noisy, tmp_path):
+    more = ["--minutes", "0"]
+    assert main(arguments(noisy, tmp_path / "whole", *more, epochs=3)) == DONE
+    made = arguments(noisy, tmp_path / "parts", *more, epochs=3)
+    stop_at(made, 13)
+    path = tmp_path / "parts" / "checkpoint.pt"
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 16
+    path.write_bytes(raw)
+    with pytest.warns(MapWarning, match="is damaged: .* the one before"):
+        run_until(made, 10**9)
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def stop_at(words, step):

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from hetero.errors import HeteroError
+from hetero.foreign import read_csv, read_npy
 from hetero.latent import Run
 from hetero.maps import map_name, read_table
 
@@ -67,10 +68,7 @@ def nearest_volumes(run: Run, path: Path, volumes: pd.Index) -> pd.Series:
 
 
 def _named(path: Path, volumes: pd.Index) -> pd.Series:
-    try:
-        table = pd.read_csv(path, dtype={"name": str})
-    except ValueError as error:
-        raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+    table = read_csv(path, dtype={"name": str})
     if not {"particle", "name"} <= set(table.columns):
         found = ", ".join(map(str, table.columns))
         raise HeteroError(f"{path} has the columns {found}; particle and name were expected.")
@@ -90,7 +88,9 @@ def _labels(path: Path) -> np.ndarray:
     from hetero.pickles import read_pickles
 
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.asarray(read_pickles(path)[0])
+        values = (
+            read_npy(path, "an array of k-means labels") if path.suffix == ".npy" else np.asarray(read_pickles(path)[0])
+        )
     except (OSError, ValueError, EOFError) as error:
         raise HeteroError(f"{path} cannot be read; k-means labels (.npy or .pkl) were expected.") from error
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "iu" or values.min() < 0:

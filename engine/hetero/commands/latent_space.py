@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import pandas as pd
 
 from hetero.commands.open_run import open_run
 from hetero.commands.particle_columns import Column, columns_of
 from hetero.errors import HeteroError
+from hetero.foreign import read_csv
 from hetero.latent import Run, View
 from hetero.latent.plane import Nearness, Plane
 from hetero.maps import Volume
@@ -262,10 +262,7 @@ def path_latents(folder: Path | str) -> np.ndarray:
         HeteroError: there is none.
     """
     path = Path(folder) / "path.csv"
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise HeteroError(f"{path} cannot be read as the points of a path.") from error
+    table = read_csv(path, "a table of the points of a path")
     return table.filter(regex=r"^z\d+$").to_numpy(np.float32)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from hetero.commands.warm_run import warm_run
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import read_csv
 from hetero.progress import Progress, silent
 
 _MOST = 20  # components, and numbers of the latent, that are given away
@@ -62,10 +63,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
 def _read(path: Path, particles: np.ndarray, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns of numbers of one table, in the order of ``particles``."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise HeteroError(f"{path} cannot be read as a table (.csv).") from error
+    table = read_csv(path)
     if "particle" not in table or not pd.api.types.is_integer_dtype(table["particle"]):
         raise HeteroError(f"{path} has no column particle; a table with a row for each particle was expected.")
     if table["particle"].duplicated().any():

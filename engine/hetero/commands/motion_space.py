@@ -9,6 +9,7 @@ import pandas as pd
 
 from hetero.commands.motion import ARROWS, Settings, motion_path
 from hetero.errors import HeteroError
+from hetero.foreign import read_csv
 from hetero.gmm import PROGRAMS, GaussianModel, read_model
 from hetero.gmm.motion import motion_between
 from hetero.latent import Run
@@ -47,10 +48,7 @@ def read_arrows(path: Path | str) -> Arrows:
     """
     path = Path(path)
     path = path / ARROWS if path.is_dir() else path
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise HeteroError(f"{path} cannot be read as a table of arrows: {str(error).rstrip('.')}.") from error
+    table = read_csv(path, "a table of arrows")
     missing = [name for name in _COLUMNS if name not in table]
     if missing:
         raise HeteroError(f"{path} has no column {missing[0]}; a motion.csv (x, y, z, dx, dy, dz) was expected.")

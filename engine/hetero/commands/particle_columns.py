@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hetero.errors import HeteroError
+from hetero.foreign import read_csv
 from hetero.latent import Run
 
 _MOST_CLASSES = 30
@@ -51,10 +52,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
         table = read_occupancy(path)
     else:
-        try:
-            table = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+        table = read_csv(path)
         if "particle" not in table:
             found = ", ".join(map(str, table.columns[:5]))
             raise HeteroError(f"{path} has the columns {found}; one of particle numbers, 'particle', was expected.")

@@ -16,6 +16,7 @@ from hetero.commands.particle_measurer import ParticleMeasurer
 from hetero.commands.resolve_masks import height_under, resolve_masks, warn_of_frame
 from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_result
+from hetero.foreign import read_csv
 from hetero.latent import Run, View
 from hetero.maps import list_maps, read_header
 from hetero.parallel import map_chunks
@@ -151,13 +152,10 @@ def read_numbers(path: Path, n: int) -> np.ndarray:
         from hetero.particles import read_indices
 
         return read_indices(path, n)
-    try:
-        table = pd.read_csv(path)
-        if "particle" not in table:
-            table = pd.read_csv(path, header=None, names=["particle"])
-        numbers = table["particle"].to_numpy()
-    except (ValueError, OSError) as error:
-        raise HeteroError(f"{path} cannot be read as particle numbers: {str(error).rstrip('.')}.") from error
+    table = read_csv(path, "a table of particle numbers")
+    if "particle" not in table:
+        table = read_csv(path, "a table of particle numbers", header=None, names=["particle"])
+    numbers = table["particle"].to_numpy()
     if numbers.dtype.kind != "i" or not len(numbers) or len(np.unique(numbers)) < len(numbers):
         raise HeteroError(f"{path} holds no particle numbers; whole numbers from 0, each once, were expected.")
     if numbers.min() < 0 or numbers.max() >= n:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hetero.errors import HeteroError
+from hetero.files import LOCK, check_free
 from hetero.latent import RunConfig, read_config
 
 
@@ -21,7 +22,9 @@ def check_training_folder(out: Path, config: RunConfig, made: Collection[str], m
     """
     if out.exists() and not out.is_dir():
         raise HeteroError(f"{out} is a file; a folder to write into was expected.")
-    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(".partial-")) if out.is_dir() else []
+    ours = (".partial-", LOCK)
+    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(ours)) if out.is_dir() else []
+    check_free(out)  # the loop holds it; here the second process is told before it works
     begun = read_config(out) if there else None
     if begun is None:
         other = [name for name in there if name not in made]

@@ -69,6 +69,28 @@ class CoordinateDecoder(nn.Module):
         return value[..., 0] - side * value[..., 1]
 
 
+def decoder_with(shape: DecoderShape, state: dict[str, torch.Tensor]) -> CoordinateDecoder:
+    """A decoder of ``shape`` with the weights ``state``; nothing is allocated for a shape that they do not have.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    if not 0 <= shape.layers <= len(state):
+        raise ValueError(f"{shape.layers} layers and {len(state)} tensors")
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in CoordinateDecoder(shape).state_dict().items()}
+    if wanted != {name: value.shape for name, value in state.items()} or not all(map(is_whole, state.values())):
+        raise ValueError("other shapes")
+    network = CoordinateDecoder(shape)
+    network.load_state_dict(state)
+    return network
+
+
+def is_whole(value: torch.Tensor) -> bool:
+    """Whether a tensor's numbers are all there: a forged one may repeat a single number a million times."""
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def in_stored_half(coordinates: torch.Tensor) -> torch.Tensor:
     """Whether each ``(..., 3)`` coordinate x, y, z lies in the half that is learnt.
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from hetero.drgn.decoder import CoordinateDecoder
+from hetero.drgn.decoder import CoordinateDecoder, decoder_with
 from hetero.drgn.shape import DecoderShape
 from hetero.drgn.volumes import VolumeDecoder
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents
+from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents, set_aside
 
 CHECKPOINT = "checkpoint.pt"
 FORMAT = "hetero drgn decoder 1"
@@ -30,6 +30,7 @@ def save_checkpoint(
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     ours = {"format": FORMAT, "shape": network.shape.as_dict(), "state": state, "sd": sd, "mean": mean, "epoch": epoch}
+    set_aside(path)
     with atomic_path(path) as temporary:
         torch.save(more | ours, temporary)
 
@@ -43,8 +44,7 @@ def load_checkpoint(path: Path | str) -> tuple[CoordinateDecoder, dict[str, Any]
     path = Path(path)
     checkpoint = read_checkpoint(path, FORMAT, "decoder of ours", "train-vae")
     try:
-        network = CoordinateDecoder(DecoderShape(**checkpoint["shape"]))
-        network.load_state_dict(checkpoint["state"])
+        network = decoder_with(DecoderShape(**checkpoint["shape"]), checkpoint["state"])
     except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise HeteroError(f"The weights in {path} do not fit the shape it gives.") from error
     return network, checkpoint

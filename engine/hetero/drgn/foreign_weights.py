@@ -1,6 +1,5 @@
 """cryoDRGN's own weights as a network of ours. Nothing in the file is run."""
 
-import pickle
 import re
 import zipfile
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Any
 
 import torch
 
-from hetero.drgn.decoder import CoordinateDecoder
+from hetero.drgn.decoder import CoordinateDecoder, is_whole
 from hetero.drgn.shape import DecoderShape
 from hetero.errors import HeteroError
+from hetero.foreign import check_torch_archive
 
 _LAYER = re.compile(r"(?P<of>(?:.*\.)?)main\.(?P<place>\d+)\.(?P<residual>linear\.)?(?P<what>weight|bias)")
 
@@ -39,13 +39,11 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
         HeteroError: not there, or anything else than such a file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise HeteroError(f"{path} is not there; the weights of a cryoDRGN run were expected.")
+    check_torch_archive(path, "the weights of a cryoDRGN run")
     try:
         with torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED_NAMES]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, TypeError, IndexError,
-            AttributeError, MemoryError) as error:  # fmt: skip
+    except Exception as error:  # torch has no list of what a damaged file makes it raise
         raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
     if not isinstance(checkpoint, dict) or not isinstance(state_of(checkpoint), dict):
         raise HeteroError(f"{path} holds no weights of a decoder; a cryoDRGN checkpoint was expected.")
@@ -81,17 +79,19 @@ def network_of(checkpoint: dict[str, Any], shape: DecoderShape, path: Path) -> C
     if (drawn is not None) != (shape.encoding == "gaussian"):
         held = "random waves" if drawn is not None else "no random waves"
         raise _unfit(path, f"they hold {held}, and the encoding is {shape.encoding}")
-    network = CoordinateDecoder(shape)
-    if drawn is not None:
-        if drawn.shape != network.waves.shape:
-            raise _unfit(path, f"their waves are {_by(drawn.shape)}; {_by(network.waves.shape)} was expected")
-        network.waves.copy_(drawn * (shape.box // 2))
+    with torch.device("meta"):  # nothing is allocated for a shape that the weights do not have
+        network = CoordinateDecoder(shape)
+    if drawn is not None and drawn.shape != network.waves.shape:
+        raise _unfit(path, f"their waves are {_by(drawn.shape)}; {_by(network.waves.shape)} was expected")
     features = network.place.in_features
     expected = [(shape.width, features + shape.zdim)] + [(shape.width, shape.width)] * shape.layers
     expected.append((network.last.out_features, shape.width))
     for number, (weight, wanted) in enumerate(zip(weights, expected, strict=True), start=1):
         if tuple(weight.shape) != wanted:
             raise _unfit(path, f"layer {number} of the decoder is {_by(weight.shape)}; {_by(wanted)} was expected")
+    network = CoordinateDecoder(shape)
+    if drawn is not None:
+        network.waves.copy_(drawn * (shape.box // 2))
     with torch.no_grad():
         order = column_order(shape)
         network.place.weight.copy_(weights[0][:, :features][:, order])
@@ -130,6 +130,8 @@ def _layers(state: dict[str, torch.Tensor], path: Path) -> list[tuple[torch.Tens
             raise _unfit(path, f"layer {of}main.{number} is none of a residual network")
     layers = []
     for number in numbers:
+        if not all(map(is_whole, places[number].values())):
+            raise _unfit(path, f"layer {of}main.{number} claims more numbers than the file holds")
         weight, bias = (places[number][what].float() for what in ("weight", "bias"))
         if number in (numbers[0], numbers[-1]) and (of, number) in residual:
             weight = weight + torch.eye(*weight.shape)

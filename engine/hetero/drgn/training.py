@@ -16,7 +16,7 @@ from hetero.drgn.images import PreparedImages
 from hetero.drgn.poses import PoseTable, Refinement, refined
 from hetero.drgn.presets import Preset
 from hetero.drgn.shape import DecoderShape
-from hetero.latent import LATENTS, Latents, write_latents
+from hetero.latent import LATENTS, Latents, newest_whole, write_latents
 from hetero.particles.refined_poses import write_refined_poses
 from hetero.training.plan import stage_of
 from hetero.training.team import Team
@@ -170,8 +170,7 @@ class DrgnTask:
 
     def kept(self) -> dict[str, Any] | None:
         """The state of ``checkpoint.pt``, where there is one."""
-        path = self.folder / CHECKPOINT
-        return load_checkpoint(path)[1]["training"] if path.is_file() else None
+        return newest_whole(self.folder / CHECKPOINT, lambda path: load_checkpoint(path)[1]["training"])
 
     def end_epoch(self, epoch: int) -> None:
         """Write the latents as they now are, and the poses where they are refined."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import check_file
 from hetero.gmm.model import GaussianModel
 from hetero.maps import MapWarning
 
@@ -107,10 +108,9 @@ def describe_text(path: Path | str) -> dict:
 
 
 def _read_table(path: Path) -> tuple[np.ndarray, dict]:
+    check_file(path, "a model text of Gaussians")
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; a model text of Gaussians was expected.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise HeteroError(f"{path} cannot be read as a text of Gaussians.") from error
     found = _HEADER.match(text)

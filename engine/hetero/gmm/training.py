@@ -21,7 +21,7 @@ from hetero.gmm.networks import DynamicModel, NetworkShape, Varying
 from hetero.gmm.posterior import Posterior, covariance_of, refine_latents
 from hetero.gmm.presets import Preset
 from hetero.gmm.scene import cloud_of
-from hetero.latent import CHECKPOINT, LATENTS, Latents, write_latents
+from hetero.latent import CHECKPOINT, LATENTS, Latents, newest_whole, write_latents
 from hetero.particles import Poses
 from hetero.progress import Progress, silent
 from hetero.training.plan import Plan
@@ -216,10 +216,9 @@ class GmmTask:
 
     def kept(self) -> dict[str, Any] | None:
         """The state of ``checkpoint.pt``, where there is one; the networks are of its stage from now on."""
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
+        state = newest_whole(self.folder / CHECKPOINT, lambda path: load_checkpoint(path)[2]["training"])
+        if state is None:
             return None
-        state = load_checkpoint(path)[2]["training"]
         if state["model"]["laid_out"] and not self.model.laid_out:
             self._begin_second_stage()
         return state

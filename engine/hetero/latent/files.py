@@ -1,8 +1,10 @@
 """A run of ours on disk, apart from its weights: ``config.json``, and arrays alone in ``latents.npz``."""
 
 import json
-import pickle
-import zipfile
+import os
+import shutil
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import numpy as np
 import hetero
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import check_torch_archive, is_whole_archive, read_npz
+from hetero.maps import MapWarning
 
 CONFIG = "config.json"
 CHECKPOINT = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
 LATENTS = "latents.npz"
 FORMAT = "hetero run 1"
 
@@ -53,13 +58,7 @@ def read_latents(path: Path | str) -> Latents:
         HeteroError: not there, not such a file, or without ``z_mean`` or ``particle_index``.
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ("z_mean", "z_logvar", "particle_index") if name in arrays}
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; the latents of a run were expected.") from None
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise HeteroError(f"{path} cannot be read as a file of latents (.npz).") from error
+    found = read_npz(path, ("z_mean", "z_logvar", "particle_index"), "a run's file of latents (.npz)")
     missing = {"z_mean", "particle_index"} - set(found)
     if missing:
         raise HeteroError(f"{path} holds no {' and no '.join(sorted(missing))}; a run's latents were expected.")
@@ -101,11 +100,11 @@ def read_config(folder: Path | str) -> RunConfig | None:
         HeteroError: it is a run's, and damaged.
     """
     path = Path(folder) / CONFIG
+    if not path.is_file():
+        return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise HeteroError(f"{path} cannot be read as JSON.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         return None
@@ -133,12 +132,49 @@ def read_checkpoint(path: Path | str, kind: str, what: str, verb: str) -> dict[s
     import torch
 
     path = Path(path)
-    if not path.is_file():
-        raise HeteroError(f"{path} is not there; the weights of a run were expected.")
+    check_torch_archive(path, "the weights of a run")
+    if not is_whole_archive(path):
+        raise HeteroError(f"{path} is damaged: what it holds is not what was written (its checksums differ).")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # torch has no list of what a damaged file makes it raise
         raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
     if not isinstance(found, dict) or found.get("format") != kind:
         raise HeteroError(f"{path} holds no {what}; a file written by hetero {verb} was expected.")
     return found
+
+
+def set_aside(path: Path | str) -> None:
+    """Keep a checkpoint as the one before, for when a new one takes its place; a damaged one is not kept."""
+    path = Path(path)
+    if is_whole_archive(path):
+        with atomic_path(path.with_name(PREVIOUS)) as temporary:
+            temporary.unlink()
+            try:
+                os.link(path, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, temporary)
+
+
+def newest_whole(path: Path | str, read: Callable[[Path], Any]) -> Any:
+    """What ``read`` gives of a checkpoint, or of the one before where it is damaged; None where there is none.
+
+    Raises:
+        HeteroError: both are damaged; speaks of the newer one.
+
+    Warns:
+        MapWarning: the one before is used.
+    """
+    path = Path(path)
+    before = path.with_name(PREVIOUS)
+    if not path.is_file() and not before.is_file():
+        return None
+    try:
+        return read(path)
+    except HeteroError as error:
+        try:
+            found = read(before)
+        except HeteroError:
+            raise error from None
+        warnings.warn(f"{error} Training goes on from the one before, {before}.", MapWarning, stacklevel=2)
+        return found

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hetero.errors import HeteroError
+from hetero.foreign import read_csv, read_npy
 
 
 def read_points(path: Path | str, zdim: int) -> np.ndarray:
@@ -21,7 +22,11 @@ def read_points(path: Path | str, zdim: int) -> np.ndarray:
     if not path.is_file():
         raise HeteroError(f"{path} is not there; a file of latents was expected.")
     try:
-        points = np.atleast_2d(np.load(path, allow_pickle=False)) if path.suffix == ".npy" else _read_text(path, zdim)
+        points = (
+            np.atleast_2d(read_npy(path, f"rows of {zdim} numbers"))
+            if path.suffix == ".npy"
+            else _read_text(path, zdim)
+        )
         points = points.astype(np.float32)
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise HeteroError(f"{path} cannot be read as rows of {zdim} numbers.") from error
@@ -42,7 +47,7 @@ def _read_text(path: Path, zdim: int) -> np.ndarray:
         return np.zeros((0, zdim))
     names = [word.strip().strip('"') for word in lines[0].split(",")]
     if "z1" in names:
-        table = pd.read_csv(path, comment="#")
+        table = read_csv(path, comment="#")
         return table[[name for name in table if str(name)[:1] == "z" and str(name)[1:].isdigit()]].to_numpy(float)
     return np.array([[float(word) for word in line.replace(",", " ").split()] for line in lines])
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from hetero.errors import HeteroError
+from hetero.foreign import check_file
 from hetero.maps import Volume, list_maps, map_name, read_map
 
 _COLUMNS = ("map", "level")
+_LARGEST_HEADER = 1 << 26  # bytes
 _ENTRY = re.compile(r"emd[_-](\d+)$", re.IGNORECASE)
 
 
@@ -101,13 +103,24 @@ def header_level(path: Path | str) -> float | None:
         HeteroError: not XML, or XML that declares entities.
     """
     try:
-        text = Path(path).read_bytes()
-        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-            raise HeteroError(f"{path} declares its own XML entities; an EMDB header was expected.")
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, OSError) as error:
+        if check_file(path, "an EMDB header") > _LARGEST_HEADER:
+            raise HeteroError(f"{path} is larger than any EMDB header is.")
+        # The parser's own event, not the text "<!DOCTYPE": a file in UTF-16 would not show it.
+        root = ElementTree.fromstring(Path(path).read_bytes(), ElementTree.XMLParser(target=_WithoutEntities(path)))
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise HeteroError(f"{path} cannot be read as an EMDB header: {error}.") from error
     return next(_levels(root.find("map") if root.find("map") is not None else root), None)
+
+
+class _WithoutEntities(ElementTree.TreeBuilder):
+    """Builds the tree, and refuses a document type: only there can entities be declared."""
+
+    def __init__(self, path: Path | str):
+        super().__init__()
+        self._path = path
+
+    def doctype(self, *_):
+        raise HeteroError(f"{self._path} declares its own XML entities; an EMDB header was expected.")
 
 
 def _levels(root: ElementTree.Element) -> Iterator[float]:

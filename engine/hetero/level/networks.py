@@ -3,7 +3,6 @@
 This module imports torch; ``hetero.level`` does not import it until a network is needed.
 """
 
-import pickle
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hetero.errors import HeteroError
+from hetero.foreign import check_torch_archive
 from hetero.level.correction import FEATURES, LARGEST
 from hetero.level.framing import CHANNELS
 
@@ -153,12 +153,11 @@ def load_network(path: Path | str) -> nn.Module:
         HeteroError: not there, or not one of the two.
     """
     path = Path(path)
-    if not path.is_file():
-        raise HeteroError(f"There is no weights file {path}.")
+    check_torch_archive(path, "a file of network weights")
     try:
         with torch.serialization.safe_globals([torch.nn.modules.loss.MSELoss]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # torch has no list of what a damaged file makes it raise
         raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
     if not isinstance(checkpoint, dict):
         raise HeteroError(f"{path} holds a {type(checkpoint).__name__}; a checkpoint of a level network was expected.")

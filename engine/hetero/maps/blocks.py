@@ -10,6 +10,7 @@ import pandas as pd
 
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder
+from hetero.foreign import read_csv
 from hetero.maps.ensemble import list_maps
 from hetero.maps.mrc import map_name, read_map, write_map
 from hetero.maps.volume import DALTON_PER_A3, Volume, same_grid
@@ -157,10 +158,10 @@ def read_blocks(folder: Path | str) -> Blocks:
 
 
 def _with_table(blocks: Blocks, path: Path) -> Blocks:
-    try:
-        written = pd.read_csv(path, dtype={"name": str}).set_index("name")
-    except (ValueError, KeyError) as error:
-        raise HeteroError(f"{path} cannot be read as a table of blocks: {error}.") from error
+    written = read_csv(path, "a table of blocks", dtype={"name": str})
+    if "name" not in written:
+        raise HeteroError(f"{path} has no column 'name'; a table of blocks was expected.")
+    written = written.set_index("name")
     if not written.index.is_unique:
         raise HeteroError(f"{path} names {written.index[written.index.duplicated()][0]} twice.")
     colors = written.get("color", pd.Series(dtype=str)).dropna().astype(str)

@@ -11,6 +11,7 @@ from natsort import natsorted
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import read_csv
 from hetero.maps.mrc import MapHeader, is_map_path, map_name, read_header, read_map, write_map
 from hetero.maps.volume import Volume, grid_text, same_grid
 from hetero.progress import Progress, silent
@@ -159,10 +160,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         return pd.DataFrame(index=pd.Index([], name="name", dtype=str))
-    try:
-        table = pd.read_csv(path, dtype={"name": str})
-    except (ValueError, OSError) as error:
-        raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+    table = read_csv(path, dtype={"name": str})
     if "name" in table:
         table["name"] = table["name"].map(map_name, na_action="ignore")  # other tools' names may carry the suffix
     if "name" not in table or table["name"].isna().any() or table["name"].duplicated().any():

@@ -1,18 +1,24 @@
 """MRC/CCP4 map files: read generously, written strictly."""
 
+import gzip
 import os
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
 import numpy as np
+from mrcfile.mrcinterpreter import MrcInterpreter
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import check_file, reason
 from hetero.maps.volume import Volume
 
 SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
+_FREE_BYTES = 1 << 30  # a packed map may unfold to this, however small it is: a mask packs well
+_MOST_UNPACKED = 100  # and beyond that to so many times its size
 _REAL_MODES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
 
 
@@ -105,36 +111,39 @@ def write_map(path: Path | str, volume: Volume, dtype: type = np.float32) -> Non
 def _open(path: Path, header_only: bool = False):
     """Open permissively: a zero machine stamp or a missing "MAP " id is common in this field and harmless."""
     try:
-        size = os.path.getsize(path)
-        if path.is_dir():
-            raise HeteroError(f"{path} is a folder; a map file was expected.")
-        if not _is_compressed(path):
-            _check_start(path, size)
+        _check_start(path, check_file(path, "a map file"))
         with warnings.catch_warnings(record=True):
             # mrcfile's permissive remarks arrive here as warnings; what matters of them is checked in _interpret.
             warnings.simplefilter("always")
+            if _is_compressed(path):
+                # mrcfile's own class for these unpacks all that lies behind the map, to learn how long it is.
+                with gzip.open(path) as stream:
+                    return MrcInterpreter(stream, permissive=True, header_only=header_only)
             return mrcfile.open(path, permissive=True, header_only=header_only)
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; a map file was expected.") from None
-    except (OSError, EOFError, ValueError, MemoryError) as error:
-        raise HeteroError(
-            f"{path} cannot be read as an MRC map: {str(error).rstrip('.') or type(error).__name__}."
-        ) from error
+    except (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error) as error:
+        raise HeteroError(f"{path} cannot be read as an MRC map: {reason(error)}.") from error
 
 
 def _check_start(path: Path, size: int) -> None:
     """Refuse what mrcfile would allocate gigabytes for: text read as a header promises an enormous extended header."""
-    if size < 1024:
+    packed = _is_compressed(path)
+    if size < 1024 and not packed:
         raise HeteroError(f"{path} is not an MRC map: it has {size} bytes, less than a header's 1024.")
-    with open(path, "rb") as file:
-        start = file.read(96)
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        start = file.read(1024)
+    if start[:2] == b"BZ" and start[208:212] != b"MAP ":
+        raise HeteroError(f"{path} is packed by bzip2; unpack it first.")
     extended = [int.from_bytes(start[92:96], order, signed=True) for order in ("little", "big")]
-    if not any(0 <= n <= size - 1024 for n in extended):
+    longest = max(_FREE_BYTES, _MOST_UNPACKED * size) if packed else size - 1024
+    if len(start) < 1024 or not any(0 <= n <= longest for n in extended):
         raise HeteroError(f"{path} is not an MRC map: the header it begins with makes no sense.")
 
 
 def _is_compressed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
+    """By its first bytes, as mrcfile decides it, whatever the file is called."""
+    with open(path, "rb") as file:
+        start = file.read(212)
+    return start[:2] == b"\x1f\x8b" and start[208:] != b"MAP "
 
 
 def _interpret(header: np.recarray, path: Path) -> MapHeader:
@@ -169,13 +178,13 @@ def _interpret(header: np.recarray, path: Path) -> MapHeader:
 
 
 def _check_length(path: Path, header: np.recarray, crs: np.ndarray, mode: int) -> None:
-    if _is_compressed(path):
-        return  # known only once decompressed; read_map sees it then
-    expected = (
-        1024 + max(int(header.nsymbt), 0) + int(np.prod(crs, dtype=object)) * np.dtype(_REAL_MODES[mode]).itemsize
-    )
+    voxels = int(np.prod(crs, dtype=object))
+    expected = 1024 + max(int(header.nsymbt), 0) + voxels * np.dtype(_REAL_MODES[mode]).itemsize
     found = os.path.getsize(path)
-    if found < expected:
+    if _is_compressed(path):  # how long it is, is known only once unpacked; read_map sees it then
+        if expected > max(_FREE_BYTES, _MOST_UNPACKED * found):
+            raise HeteroError(f"{path} has {found:,} bytes and promises {expected:,}; no map packs as small as that.")
+    elif found < expected:
         raise HeteroError(f"{path} is truncated: its header promises {expected:,} bytes, the file has {found:,}.")
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from hetero.errors import HeteroError
+from hetero.foreign import check_file
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
+_LARGEST = 1 << 30  # bytes; the largest ones in the PDB have some 300 MB
 _SIGMA_PER_RESOLUTION = 0.225  # as in ChimeraX's molmap: the transform falls to 1/e at 1/resolution
 # Of a mean amino acid / nucleotide without hydrogens, when one atom, or the backbone, stands for it.
 _RESIDUE_ELECTRONS = {"CA": 51.0, "P": 155.0}
@@ -51,6 +53,8 @@ def read_structure(path: Path | str) -> Structure:
     import gemmi
 
     path = Path(path)
+    if check_file(path, "a PDB or mmCIF structure") > _LARGEST:
+        raise HeteroError(f"{path} is larger than any structure is; a PDB or mmCIF structure was expected.")
     try:
         model = gemmi.read_structure(str(path))
     except (OSError, RuntimeError, ValueError) as error:
@@ -61,18 +65,15 @@ def read_structure(path: Path | str) -> Structure:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     model.remove_hydrogens()
     model.remove_waters()
-    positions, weights, names, chains, residues = [], [], [], [], []
-    for chain in model[0]:
-        for number, residue in enumerate(chain):
-            for atom in residue:
-                residues.append((chain.name, number))
-                positions.append((atom.pos.z, atom.pos.y, atom.pos.x))
-                weights.append(atom.element.atomic_number * atom.occ)
-                names.append(atom.name)
-                chains.append(chain.name)
+    try:
+        positions, weights, names, chains, residues = _atoms(model[0])
+    except UnicodeDecodeError as error:
+        raise HeteroError(f"{path} holds names that are no text; a PDB or mmCIF structure was expected.") from error
     if not positions:
         raise HeteroError(f"{path} holds no atoms; a PDB or mmCIF structure was expected.")
     weights = np.array(weights, dtype=float)
+    if not (np.isfinite(positions).all() and np.isfinite(weights).all()):
+        raise HeteroError(f"{path} holds atoms at places that are no numbers; a PDB or mmCIF structure was expected.")
     if set(names) <= set(_RESIDUE_ELECTRONS):
         weights = np.array([_RESIDUE_ELECTRONS[name] for name in names])
     elif set(names) <= _BACKBONE:
@@ -80,6 +81,20 @@ def read_structure(path: Path | str) -> Structure:
         weights *= _RESIDUE_ELECTRONS["CA"] / np.maximum(np.bincount(of, weights), 1e-9)[of]
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return Structure(np.array(positions), weights, np.array(chains), name)
+
+
+def _atoms(model) -> tuple[list, list, list, list, list]:
+    """Places along z, y, x, electrons, names and chains of all atoms, and which residue each is of."""
+    positions, weights, names, chains, residues = [], [], [], [], []
+    for chain in model:
+        for number, residue in enumerate(chain):
+            for atom in residue:
+                residues.append((chain.name, number))
+                positions.append((atom.pos.z, atom.pos.y, atom.pos.x))
+                weights.append(atom.element.atomic_number * atom.occ)
+                names.append(atom.name)
+                chains.append(chain.name)
+    return positions, weights, names, chains, residues
 
 
 def density_from_atoms(

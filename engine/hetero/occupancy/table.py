@@ -7,6 +7,7 @@ import pandas as pd
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import read_csv, read_npz
 from hetero.maps import map_name
 
 VOLUMES, PARTICLES = "name", "particle"
@@ -58,10 +59,7 @@ def write_occupancy(path: Path | str, table: pd.DataFrame) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={VOLUMES: str})
-    except (ValueError, OSError) as error:
-        raise HeteroError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+    table = read_csv(path, dtype={VOLUMES: str})
     key = table.columns[0] if len(table.columns) else ""
     if key not in (VOLUMES, PARTICLES):
         found = ", ".join(str(c) for c in table.columns[:5])
@@ -76,13 +74,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
+    arrays = read_npz(path, ("particle", "blocks", "occupancy"), "a table of occupancies (.npz)")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            index = pd.Index(arrays["particle"].astype(np.int64), name=PARTICLES)
-            return pd.DataFrame(arrays["occupancy"], index=index, columns=[str(c) for c in arrays["blocks"]])
+        index = pd.Index(arrays["particle"].astype(np.int64), name=PARTICLES)
+        return pd.DataFrame(arrays["occupancy"], index=index, columns=[str(c) for c in arrays["blocks"]])
     except KeyError as error:
         raise HeteroError(
             f"{path} lacks particle, blocks or occupancy; a table of occupancies was expected."
         ) from error
-    except (OSError, ValueError, EOFError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise HeteroError(f"{path} cannot be read as a table of occupancies (.npz).") from error

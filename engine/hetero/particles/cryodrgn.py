@@ -6,6 +6,7 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import read_npy
 from hetero.particles.ctf import CTF
 from hetero.particles.poses import Poses
 from hetero.pickles import read_pickles, write_pickle
@@ -70,7 +71,7 @@ def read_indices(path: Path | str, n: int) -> np.ndarray:
         HeteroError: no list of whole numbers, one beyond the end, or one that comes twice.
     """
     path = Path(path)
-    value = np.array(_load_npy(path) if path.suffix == ".npy" else _only(path), dtype=object)
+    value = np.array(read_npy(path, "an array of indices") if path.suffix == ".npy" else _only(path), dtype=object)
     if value.ndim != 1 or not value.size or not all(isinstance(i, (int, np.integer)) for i in value.tolist()):
         raise HeteroError(f"{path} holds no list of whole numbers; the indices of particles were expected.")
     value = value.astype(np.int64)
@@ -112,12 +113,3 @@ def _only(path: Path | str):
     if len(values) != 1:
         raise HeteroError(f"{path} holds {len(values)} pickles; one was expected.")
     return values[0]
-
-
-def _load_npy(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; the indices of particles were expected.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise HeteroError(f"{path} cannot be read as an array of indices.") from error

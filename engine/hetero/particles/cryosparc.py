@@ -7,6 +7,7 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import read_npy
 from hetero.particles.ctf import CTF
 from hetero.particles.locate import locate_stacks
 from hetero.particles.particles import Particles, ParticleWarning
@@ -30,12 +31,7 @@ def read_cs(path: Path | str) -> np.ndarray:
         HeteroError: not there, cut short, or no .cs file. Nothing in it is unpickled.
     """
     path = Path(path)
-    try:
-        records = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; a cryoSPARC .cs file was expected.") from None
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise HeteroError(f"{path} cannot be read as a cryoSPARC .cs file: it is damaged, or another kind.") from error
+    records = read_npy(path, "a cryoSPARC .cs file")
     if not isinstance(records, np.ndarray) or records.dtype.names is None or records.ndim != 1 or not len(records):
         raise HeteroError(f"{path} holds no records; the particles of a cryoSPARC .cs file were expected.")
     return records
@@ -105,10 +101,15 @@ class _Fields:
             return self._records[name]
         return next((records[name][place] for records, place in self._more if name in records.dtype.names), None)
 
-    def floats(self, name: str, default: float = 0.0) -> np.ndarray:
+    def floats(self, name: str, default: float = 0.0, shape: tuple[int, ...] | None = ()) -> np.ndarray:
+        """``(n, *shape)`` of a field of numbers; of any shape where that is None."""
         values = self.get(name)
-        n = len(self._records)
-        return np.full(n, default) if values is None else np.asarray(values, dtype=float)
+        if values is None:
+            return np.full((len(self._records), *(shape or ())), default)
+        if values.dtype.kind not in "fiub" or (shape is not None and values.shape[1:] != shape):
+            found = f"{values.dtype} of shape {values.shape[1:]}"
+            raise HeteroError(f"{self.path} has {name} as {found}; numbers of shape {shape or ()} were expected.")
+        return values.astype(float)
 
     def _join(self, other: Path) -> tuple[np.ndarray, np.ndarray] | None:
         """The other file's records and the place of each of our particles there, if it has them all."""
@@ -122,7 +123,9 @@ class _Fields:
 
 
 def _stack(fields: _Fields, datadir: Path | None) -> ParticleStack:
-    raw = fields.get("blob/path")
+    raw, index = fields.get("blob/path"), fields.floats("blob/idx")
+    if not ((index >= 0) & (index < 2**53) & (index % 1 == 0)).all():
+        raise HeteroError(f"{fields.path} has a blob/idx that is no whole number from 0.")
     names, file = np.unique(raw, return_inverse=True)
     texts = [(n.decode(errors="replace") if isinstance(n, bytes) else str(n)).lstrip(">") for n in names]
     files = open_files(locate_stacks(texts, fields.path, datadir))
@@ -133,7 +136,7 @@ def _stack(fields: _Fields, datadir: Path | None) -> ParticleStack:
 
         apix = pixel_sizes_of_files(fields.path, files)[file]
     sign = np.where(fields.floats("blob/sign", 1.0) < 0, -1, 1)
-    return ParticleStack(files, file, fields.get("blob/idx").astype(np.int64), apix, sign)
+    return ParticleStack(files, file, index.astype(np.int64), apix, sign)
 
 
 def _poses(fields: _Fields, apix: np.ndarray) -> Poses | None:
@@ -149,11 +152,11 @@ def _poses(fields: _Fields, apix: np.ndarray) -> Poses | None:
     vectors, shifts = np.zeros((len(apix), 3)), np.zeros((len(apix), 2))
     for i, group in enumerate(groups):
         mine = best == i
-        vectors[mine] = fields.floats(f"{group}/pose")[mine]
+        vectors[mine] = fields.floats(f"{group}/pose", shape=(3,))[mine]
         size = fields.floats(f"{group}/psize_A")
         size = np.where(size > 0, size, apix)  # the alignment may have run on smaller images
         if f"{group}/shift" in fields:
-            shifts[mine] = (fields.floats(f"{group}/shift") * size[:, None])[mine]
+            shifts[mine] = (fields.floats(f"{group}/shift", shape=(2,)) * size[:, None])[mine]
     return Poses(Rotation.from_rotvec(vectors).as_matrix().transpose(0, 2, 1), shifts)
 
 
@@ -167,7 +170,7 @@ def _classes(fields: _Fields) -> list[str]:
 def _ctf(fields: _Fields) -> CTF | None:
     if "ctf/df1_A" not in fields:
         return None
-    found = [what for what, name in _ABERRATIONS.items() if np.any(np.abs(fields.floats(name)) > 1e-6)]
+    found = [what for what, name in _ABERRATIONS.items() if np.any(np.abs(fields.floats(name, shape=None)) > 1e-6)]
     if found:
         warnings.warn(f"{fields.path} has {', '.join(found)}; these are ignored.", ParticleWarning, stacklevel=2)
     return CTF(

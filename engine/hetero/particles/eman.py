@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hetero.particles.relion import pixel_sizes_of_files
 from hetero.particles.stack import ParticleStack, open_files
 
 _POSE = "xform.projection"
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def particles_from_lst(path: Path, datadir: Path | None = None) -> Particles:
@@ -43,10 +45,10 @@ def particles_from_lst(path: Path, datadir: Path | None = None) -> Particles:
         )
     files = open_files(locate_stacks(stacks.tolist(), path, datadir))
     apix = pixel_sizes_of_files(path, files)[file]
-    half, n = np.array([values.get("class", -1) for values in known]), len(numbers)
+    half, n = np.array([_half_set(values) for values in known]), len(numbers)
     return Particles(
         ParticleStack(files, file, np.array(numbers), apix, 1), _poses(path, known, apix), None, path, np.arange(n), n,
-        half.astype(int) if np.isin(half, (0, 1)).all() else None,
+        half if (half >= 0).all() else None,
     )  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def _read_lines(path: Path) -> tuple[list[int], list[str], list[dict[str, Any]]]
             continue
         number, _, rest = line.rstrip().partition("\t")
         name, _, comment = rest.partition("\t")
-        if not number.strip().isdecimal() or not name.strip():
+        if not _NUMBER.fullmatch(number.strip()) or not name.strip():
             raise HeteroError(
                 f"Line {i} of {path} is no particle: number, stack and {{...}} between tabs were expected."
             )
@@ -81,10 +83,15 @@ def _read_comment(text: str) -> dict[str, Any]:
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         return found if isinstance(found, dict) else {}
     return {}
+
+
+def _half_set(values: dict[str, Any]) -> int:
+    found = values.get("class")
+    return int(found) if isinstance(found, (int, float)) and found in (0, 1) else -1
 
 
 def _poses(path: Path, known: list[dict[str, Any]], apix: np.ndarray) -> Poses | None:
@@ -97,7 +104,7 @@ def _poses(path: Path, known: list[dict[str, Any]], apix: np.ndarray) -> Poses |
     for i, values in enumerate(known):
         try:
             matrices[i] = _matrix(values)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
             raise HeteroError(
                 f"{path} has no 3 x 4 matrix and no Euler angles as the pose of particle {i + 1:,}."
             ) from None

@@ -33,7 +33,7 @@ def locate_stacks(names: Sequence[str], listing: Path, datadir: Path | None = No
         beside.insert(0, Path(datadir))
     found = []
     for name in names:
-        path = next((p for p in _candidates(name, roots, beside) if p[1].is_file()), None)
+        path = next((p for p in _candidates(name, roots, beside) if _is_file(p[1])), None)
         if path is None:
             raise HeteroError(
                 f"{listing} names the stack {name}, which is not there; looked in {roots[0]} and above; --datadir "
@@ -45,6 +45,13 @@ def locate_stacks(names: Sequence[str], listing: Path, datadir: Path | None = No
             roots.insert(0, root)
         found.append(where)
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _candidates(name: str, roots: list[Path], beside: list[Path]):

@@ -1,7 +1,6 @@
 """Stacks of images in MRC files, of any number type and size; only the images asked for are read."""
 
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import check_file
 
 SUFFIXES = (".mrcs", ".mrc", ".st", ".stk")
 _HEADER = 1024
@@ -104,13 +104,9 @@ def read_stack_header(path: Path | str) -> StackFile:
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise HeteroError(f"{path} is a folder; an MRC stack was expected.")
-        size = os.path.getsize(path)
+        size = check_file(path, "an MRC stack")
         with open(path, "rb") as file:
             header = file.read(_HEADER)
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; an MRC stack was expected.") from None
     except OSError as error:
         raise HeteroError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     if header[:2] == b"\x1f\x8b":

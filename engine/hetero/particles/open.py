@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hetero.errors import HeteroError
+from hetero.foreign import check_file
 from hetero.particles import cryodrgn
 from hetero.particles.cryosparc import particles_from_cs
 from hetero.particles.ctf import CTF
@@ -29,6 +30,8 @@ def is_particle_path(path: Path | str) -> bool:
     """
     path = Path(path)
     if path.suffix.lower() == ".txt":
+        if not path.is_file():  # a pipe would keep us waiting
+            return False
         with open(path, "rb") as file:
             return file.readline(4096).strip().lower().endswith((b".mrcs", b".mrc"))
     return path.suffix.lower() in (".star", ".cs", ".lst", ".mrcs")
@@ -89,10 +92,7 @@ def open_particles(
 
 def _read(path: Path, datadir: Path | None, with_ctf: bool) -> Particles:
     suffix = path.suffix.lower()
-    if path.is_dir():
-        raise HeteroError(f"{path} is a folder; a .star, .cs, .lst, .txt or .mrcs file of particles was expected.")
-    if not path.exists():
-        raise HeteroError(f"{path} is not there; a .star, .cs, .lst, .txt or .mrcs file of particles was expected.")
+    check_file(path, "a .star, .cs, .lst, .txt or .mrcs file of particles")
     if suffix == ".star":
         return particles_from_star(path, datadir, with_ctf)
     if suffix == ".cs":

@@ -75,6 +75,10 @@ class _Table:
         self.optics: pd.DataFrame | None = None
         if optics is not None and _GROUP in optics.columns and _GROUP in self.rows:
             groups = read_block(path, optics, _COLUMNS).set_index(_GROUP)
+            if not groups.index.is_unique:
+                raise HeteroError(
+                    f"{path}: data_optics lists group {groups.index[groups.index.duplicated()][0]} twice."
+                )
             self.place = groups.index.get_indexer(self.rows[_GROUP])
             if (self.place < 0).any():
                 i = int(np.argmax(self.place < 0))
@@ -111,7 +115,8 @@ def _stack(table: _Table, datadir: Path | None) -> ParticleStack:
     images = table.rows[IMAGE].astype(str)
     parts = images.str.split("@", n=1, expand=True)
     number = pd.to_numeric(parts[0], errors="coerce") if parts.shape[1] == 2 else pd.Series(np.nan, images.index)
-    wrong = ~(number >= 1) | (parts[1].fillna("") == "" if parts.shape[1] == 2 else True)
+    whole = (number >= 1) & (number < 2**53) & (number % 1 == 0)
+    wrong = ~whole | (parts[1].fillna("") == "" if parts.shape[1] == 2 else True)
     if wrong.any():
         i = int(np.argmax(wrong))
         raise HeteroError(

@@ -11,9 +11,11 @@ import pandas as pd
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
+from hetero.foreign import check_file
 from hetero.particles.stack import as_indices
 
 IMAGE = "rlnImageName"
+_MOST_COLUMNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,10 @@ def scan_star(path: Path | str) -> list[StarBlock]:
         HeteroError: not there, or no star file.
     """
     path = Path(path)
+    check_file(path, "a star file")
     try:
         with open(path, "rb") as file:
             blocks = _scan(file, path)
-    except FileNotFoundError:
-        raise HeteroError(f"{path} is not there; a star file was expected.") from None
     except OSError as error:
         raise HeteroError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     if not blocks:
@@ -211,6 +212,8 @@ class _Reading:
         elif line == b"loop_":
             self.loop = True
         elif line[:1] == b"_":
+            if len(self.columns) == _MOST_COLUMNS:
+                raise HeteroError(f"data_{self.name} has more than {_MOST_COLUMNS:,} columns; no star file does.")
             name, *value = _split(line)
             self.columns.append(name[1:])
             self.values[name[1:]] = value[0] if value else ""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hetero.files import hold
 from hetero.progress import Progress, silent
 from hetero.training.log import TrainingLog
 from hetero.training.plan import Plan
@@ -74,9 +75,11 @@ def train(task: Task, plan: Plan, team: Team, log: Path | str, progress: Progres
         log: the ``log.csv``.
 
     Raises:
+        HeteroError: another process trains into the folder of ``log``.
         Cancelled: by ``progress``; the last checkpoint stays.
     """
-    return _Training(task, plan, team, log, progress).run()
+    with hold(Path(log).parent) if team.leads else nullcontext():
+        return _Training(task, plan, team, log, progress).run()
 
 
 class _Training:
