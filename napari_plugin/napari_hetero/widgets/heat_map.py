@@ -1,7 +1,5 @@
 """The Blocks dock's heat map: every volume's occupancies, alike ones together, with their tree; a click shows one."""
 
-from os.path import commonprefix
-
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QRectF, Qt
@@ -143,8 +141,8 @@ class HeatMapPlot(pg.GraphicsLayoutWidget):
 
 def _short(names: list[str]) -> list[str]:
     """Names that there is room for: without what they all begin with (``block_``), or none where that is too long."""
-    begin = len(commonprefix(names)) if len("".join(names)) > _MOST_WORDS else 0
-    words = [name[begin:] for name in names]
+    begin = names[0][: names[0].rfind("_") + 1] if len("".join(names)) > _MOST_WORDS else ""
+    words = [name.removeprefix(begin) for name in names]
     return words if len("".join(words)) <= _MOST_WORDS else [""] * len(names)
 
 
