@@ -226,7 +226,8 @@ class LossPlot(pg.GraphicsLayoutWidget):
         self.view = pg.ViewBox(enableMenu=False, enableMouse=False)
         self.addItem(self.view, 0, 1)
         for side, words, place in (("left", "loss", (0, 0)), ("bottom", "row of log.csv", (1, 1))):
-            axis = pg.AxisItem(side, pen=AXIS, textPen=AXIS, text=words)
+            axis = pg.AxisItem(side, pen=AXIS, textPen=AXIS)
+            axis.setLabel(words)
             self.addItem(axis, *place)
             axis.linkToView(self.view)
         self.lines = {name: pg.PlotCurveItem(pen=pg.mkPen(color, width=2)) for name, color in _COLORS.items()}
