@@ -242,7 +242,7 @@ def test_reconstruct_of_a_selection_opens_its_map(viewer, tmp_path, qtbot):
     assert panel.file.text().endswith("particles.star")
     with qtbot.waitSignal(panel.reconstruct.done, timeout=150_000) as caught:
         panel.reconstruct.job.start(panel.rebuilding("selection 1", tmp_path / "rebuilt"))
-    assert caught.args[0]["n"] == 60 and "map" in [layer.name for layer in viewer.layers]
+    assert caught.args[0][0]["n"] == 60 and "map" in [layer.name for layer in viewer.layers]
 
 
 def test_path_along_a_component_is_drawn_and_played(dock, run_folder, qtbot):
