@@ -17,6 +17,7 @@ from hetero.errors import HeteroError
 STARTING, RUNNING, DONE, FAILED, STOPPED, LOST = "starting", "running", "done", "failed", "stopped", "lost"
 _REQUEST, _ANSWERS, _LOG, _JOB = "request.json", "answers.jsonl", "log.txt", "job.json"
 _EVERY = 1.0  # seconds between two words of progress
+_TAIL = 1 << 16  # bytes of the answers that are looked at each time
 _WAS_STOPPED = "was stopped"  # what ChimeraX writes, too
 # A shell may have told its children to ignore Ctrl-C, which is how a job is asked to tidy up and end.
 _WORK = (
@@ -123,14 +124,9 @@ class BackgroundJob:
 
     def _said(self) -> dict[str, Any]:
         """Its last whole line of every kind."""
-        try:
-            lines = (self.folder / _ANSWERS).read_text(encoding="utf-8").splitlines(keepends=True)
-        except OSError:
-            return {}
         said: dict[str, Any] = {}
-        for line in lines:
-            if line.endswith("\n"):
-                said |= json.loads(line)
+        for line in _last_lines(self.folder / _ANSWERS):
+            said |= json.loads(line)
         return said
 
     def _process(self):
@@ -203,6 +199,21 @@ def _created(pid: int) -> float:
 
 def _serves(process) -> bool:
     return "hetero" in process.cmdline() and "serve" in process.cmdline()
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    """The whole lines in the last part of a file that grows for hours; all of them where one is longer than that."""
+    try:
+        with open(path, "rb") as file:
+            begin = max(0, file.seek(0, 2) - _TAIL)
+            file.seek(begin)
+            lines = file.read().splitlines(keepends=True)[begin > 0 :]
+            if begin and not lines:
+                file.seek(0)
+                lines = file.read().splitlines(keepends=True)
+    except OSError:
+        return []
+    return [line for line in lines if line.endswith(b"\n")]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -86,6 +86,17 @@ def test_a_process_that_is_gone_is_told_from_one_that_works(tmp_path):
         BackgroundJob(tmp_path)
 
 
+def test_long_answers_are_read_from_their_end(tmp_path):
+    job = new_job("blocks", {"folder": str(tmp_path), "out": str(tmp_path / "out")})
+    answers = job.folder / "answers.jsonl"
+    steps = [{"progress": {"done": k, "total": 9000, "message": "still at it"}} for k in range(9000)]
+    answers.write_text("".join(json.dumps(step) + "\n" for step in steps) + '{"progress": {"do')
+    assert job.report() == (8999, 9000, "still at it") and job.result() == {}
+    with open(answers, "a") as file:
+        file.write('ne": 1}}\n' + json.dumps({"result": {"values": [0.5] * 50_000}}) + "\n")
+    assert job.state() == background.DONE and len(job.result()["values"]) == 50_000
+
+
 def test_cancel_go_on_and_reattach_in_the_dock(viewer, particles, tmp_path, qtbot):
     dock = docked(viewer, JobsWidget)
     assert "No jobs yet" in dock.empty.text() and dock.table.isHidden()
