@@ -1,28 +1,28 @@
-"""A verb of the engine in a process that outlives napari, in a folder of its own that tells how it goes.
+"""A verb of the engine in a process that outlives napari, with all that is known of it in a folder. Knows no Qt.
 
-The folder holds ``job.json`` (verb and settings), ``process.json`` (who works on it), ``progress.json``, ``output.log``
-and at the end ``answer.json``. Whoever knows the folder can look, stop it, or start it again. Knows no Qt.
-
-    python -m napari_hetero.background FOLDER       (what :meth:`BackgroundJob.start` runs)
+A job is a worker (``hetero serve``) with files in place of pipes: ``request.json`` is what it is asked,
+``answers.jsonl`` what it says, ``log.txt`` what it prints, ``job.json`` which process it is. ChimeraX keeps its jobs in
+the same place in the same way, so each shows, stops and goes on with the other's.
 """
 
 import json
 import signal
 import subprocess
 import sys
-import time
-import traceback
 from pathlib import Path
 from typing import Any
 
-from hetero.errors import Cancelled, HeteroError
-from hetero.files import atomic_path
+from hetero.errors import HeteroError
 
-STARTING, RUNNING, DONE, FAILED, CANCELLED, LOST = "starting", "running", "done", "failed", "cancelled", "lost"
-_JOB, _PROCESS, _PROGRESS, _ANSWER, _OUTPUT = "job.json", "process.json", "progress.json", "answer.json", "output.log"
-_WRITE_EVERY = 0.5  # seconds between two reports
-
-
+STARTING, RUNNING, DONE, FAILED, STOPPED, LOST = "starting", "running", "done", "failed", "stopped", "lost"
+_REQUEST, _ANSWERS, _LOG, _JOB = "request.json", "answers.jsonl", "log.txt", "job.json"
+_EVERY = 1.0  # seconds between two words of progress
+_TAIL = 1 << 16  # bytes of the answers that are looked at each time
+_WAS_STOPPED = "was stopped"  # what ChimeraX writes, too
+# A shell may have told its children to ignore Ctrl-C, which is how a job is asked to tidy up and end.
+_WORK = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from hetero.serve import serve; serve()"
+)
 _children: list[subprocess.Popen] = []  # those begun here; others are none of ours to wait for
 
 
@@ -30,7 +30,11 @@ class BackgroundJob:
     """A job as its folder tells of it; nothing is kept in memory.
 
     Args:
-        folder: made by :func:`new_job`.
+        folder: made by :func:`new_job`, or by ChimeraX.
+
+    Attributes:
+        verb: what the engine does.
+        settings: of the verb, plain values.
 
     Raises:
         HeteroError: no such folder.
@@ -38,10 +42,15 @@ class BackgroundJob:
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        about = _read(self.folder / _JOB)
-        if not isinstance(about.get("verb"), str) or not isinstance(about.get("settings"), dict):
+        about = _read(self.folder / _REQUEST)
+        if not isinstance(about.get("verb"), str) or "out" not in about.get("settings", {}):
             raise HeteroError(f"{self.folder} holds no job of Hetero.")
         self.verb, self.settings = about["verb"], about["settings"]
+
+    @property
+    def number(self) -> int:
+        """What it is called."""
+        return int(self.folder.name)
 
     @property
     def out(self) -> Path:
@@ -49,50 +58,56 @@ class BackgroundJob:
         return Path(self.settings["out"])
 
     def start(self) -> None:
-        """Begin, or go on: the same settings again; a training goes on from its last checkpoint."""
-        for name in (_PROCESS, _PROGRESS, _ANSWER):
-            (self.folder / name).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "napari_hetero.background", str(self.folder)]
-        with open(self.folder / _OUTPUT, "ab") as output:
+        """Begin; only once."""
+        with (
+            open(self.folder / _REQUEST) as request,
+            open(self.folder / _ANSWERS, "w") as answers,
+            open(self.folder / _LOG, "w") as log,
+        ):
             # A session of its own: closing napari, or the terminal it was started from, does not reach it.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                [sys.executable, "-P", "-c", _WORK], stdin=request, stdout=answers, stderr=log, start_new_session=True
             )
         _children.append(process)
-        _say_process(self.folder, process.pid)
+        about = {"verb": self.verb, "out": str(self.out), "pid": process.pid, "created": _created(process.pid)}
+        (self.folder / _JOB).write_text(json.dumps(about), encoding="utf-8")
 
     def state(self) -> str:
         """One of the words above."""
         _bury()
-        answer = _read(self.folder / _ANSWER)
-        if answer:
-            return answer["state"]
-        if not (self.folder / _PROCESS).is_file():
-            return LOST
-        if self._process() is None:
-            # It may have answered between our two looks.
-            return _read(self.folder / _ANSWER).get("state", LOST)
-        return RUNNING if (self.folder / _PROGRESS).is_file() else STARTING
+        alive = self._process() is not None  # before reading: what it says last is then not missed
+        said = self._said()
+        if "result" in said:
+            return DONE
+        if "error" in said:
+            return STOPPED if said["error"]["message"] == _WAS_STOPPED else FAILED
+        return LOST if not alive else RUNNING if "progress" in said else STARTING
 
     def report(self) -> tuple[int, int, str]:
         """Done, total and message."""
-        told = _read(self.folder / _PROGRESS)
+        told = self._said().get("progress", {})
         return int(told.get("done", 0)), int(told.get("total", 0)), str(told.get("message", ""))
 
-    def answer(self) -> dict[str, Any]:
-        """``{"state", "result"}`` or ``{"state", "message"}``; empty before the end."""
-        return _read(self.folder / _ANSWER)
+    def result(self) -> dict[str, Any]:
+        """The verb's answer; empty before the end."""
+        return self._said().get("result", {})
 
-    def cancel(self) -> None:
+    def failure(self) -> str:
+        """One sentence on what went wrong, or an empty string."""
+        return self._said().get("error", {}).get("message", "")
+
+    def stop(self) -> None:
         """Stop it as Ctrl-C would: it tidies up, and a training keeps its last checkpoint."""
         process = self._process()
         if process is not None:
             process.send_signal(signal.SIGINT)
+            with open(self.folder / _ANSWERS, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"error": {"message": _WAS_STOPPED}}) + "\n")
 
     def output(self, most: int = 4000) -> str:
         """The last characters of what it printed."""
         try:
-            return (self.folder / _OUTPUT).read_text(encoding="utf-8", errors="replace")[-most:]
+            return (self.folder / _LOG).read_text(encoding="utf-8", errors="replace")[-most:]
         except OSError:
             return ""
 
@@ -107,29 +122,35 @@ class BackgroundJob:
         names = [name for name in ("loss", "held_out") if name in table and table[name].notna().any()]
         return {name: pd.to_numeric(table[name], errors="coerce").to_numpy() for name in names}
 
+    def _said(self) -> dict[str, Any]:
+        """Its last whole line of every kind."""
+        said: dict[str, Any] = {}
+        for line in _last_lines(self.folder / _ANSWERS):
+            said |= json.loads(line)
+        return said
+
     def _process(self):
         import psutil
 
-        about = _read(self.folder / _PROCESS)
+        about = _read(self.folder / _JOB)
         try:
             process = psutil.Process(int(about["pid"]))
-            same = abs(process.create_time() - about["created"]) < 1  # numbers of processes are used again
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            # Numbers of processes are used again. ChimeraX keeps no time.
+            ours = abs(process.create_time() - about["created"]) < 1 if "created" in about else _serves(process)
+            return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
         except (psutil.Error, KeyError, TypeError, ValueError):
             return None
 
 
 def jobs_folder() -> Path:
-    """Where jobs are kept."""
-    from platformdirs import user_state_path
-
-    return user_state_path("hetero-em") / "jobs"
+    """Where jobs are kept; ChimeraX's too."""
+    return Path.home() / "hetero_jobs"
 
 
 def list_jobs() -> list[BackgroundJob]:
     """All jobs, the newest first."""
     found = []
-    for folder in sorted(jobs_folder().glob("*/"), reverse=True):
+    for folder in sorted((f for f in jobs_folder().glob("*/") if f.name.isdecimal()), key=lambda f: -int(f.name)):
         try:
             found.append(BackgroundJob(folder))
         except HeteroError:
@@ -145,47 +166,21 @@ def new_job(verb: str, values: dict[str, Any]) -> BackgroundJob:
         values: its settings as plain JSON values; paths as text.
 
     Raises:
-        HeteroError: settings that do not fit.
+        HeteroError: settings that do not fit, or no folder can be made.
     """
     from hetero.commands import settings_from
 
     settings_from(verb, values)
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{verb}"
-    folder, n = jobs_folder() / stem, 1
-    while folder.exists():
-        n += 1
-        folder = jobs_folder() / f"{stem}-{n}"
-    folder.mkdir(parents=True)
-    _write(folder / _JOB, {"verb": verb, "settings": values})
-    return BackgroundJob(folder)
-
-
-def main(folder: Path) -> int:
-    """Work on the job in a folder; 0 when done."""
-    from hetero.commands import load, settings_from
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its children to ignore it
-    job = BackgroundJob(folder)
-    last = 0.0
-
-    def progress(done: int, total: int, message: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _WRITE_EVERY or done == total:
-            last = time.monotonic()
-            _write(folder / _PROGRESS, {"done": int(done), "total": int(total), "message": message})
-
+    parent = jobs_folder()
+    numbers = [int(folder.name) for folder in parent.glob("*/") if folder.name.isdecimal()]
+    folder = parent / str(1 + max(numbers, default=0))
     try:
-        progress(0, 0, f"{job.verb} starts")
-        answer = {"state": DONE, "result": load(job.verb).run(settings_from(job.verb, job.settings), progress)}
-    except HeteroError as error:
-        answer = {"state": FAILED, "message": str(error)}
-    except (KeyboardInterrupt, Cancelled):
-        answer = {"state": CANCELLED, "message": "Stopped; a training goes on from its last checkpoint."}
-    except Exception as error:
-        traceback.print_exc()
-        answer = {"state": FAILED, "message": f"A bug in Hetero: {type(error).__name__}: {error}. See the log."}
-    _write(folder / _ANSWER, answer)
-    return 0 if answer["state"] == DONE else 1
+        folder.mkdir(parents=True)
+        request = {"id": 1, "verb": verb, "settings": values, "every": _EVERY}
+        (folder / _REQUEST).write_text(json.dumps(request) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise HeteroError(f"Cannot write {folder}: {error.strerror}.") from error
+    return BackgroundJob(folder)
 
 
 def _bury() -> None:
@@ -193,14 +188,32 @@ def _bury() -> None:
     _children[:] = [process for process in _children if process.poll() is None]
 
 
-def _say_process(folder: Path, pid: int) -> None:
+def _created(pid: int) -> float:
     import psutil
 
     try:
-        created = psutil.Process(pid).create_time()
+        return psutil.Process(pid).create_time()
     except psutil.Error:
-        created = 0.0
-    _write(folder / _PROCESS, {"pid": pid, "created": created})
+        return 0.0
+
+
+def _serves(process) -> bool:
+    return "hetero" in process.cmdline() and "serve" in process.cmdline()
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    """The whole lines in the last part of a file that grows for hours; all of them where one is longer than that."""
+    try:
+        with open(path, "rb") as file:
+            begin = max(0, file.seek(0, 2) - _TAIL)
+            file.seek(begin)
+            lines = file.read().splitlines(keepends=True)[begin > 0 :]
+            if begin and not lines:
+                file.seek(0)
+                lines = file.read().splitlines(keepends=True)
+    except OSError:
+        return []
+    return [line for line in lines if line.endswith(b"\n")]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -209,12 +222,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, default=str), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from psygnal import Signal
 
-from hetero.commands.latent_space import Column
+from hetero.commands.particle_columns import Column
 from hetero.errors import HeteroError
 from napari_hetero.files import free_path
 from napari_hetero.latent_picture import legend, paint

@@ -20,7 +20,7 @@ def paint(plane, column, chosen: np.ndarray | None, extent, shape: tuple[int, in
 
     Args:
         plane: a :class:`hetero.latent.plane.Plane`.
-        column: a :class:`hetero.commands.latent_space.Column`; None for density.
+        column: a :class:`hetero.commands.particle_columns.Column`; None for density.
         chosen: ``(n,)`` bool, the selection; None without one.
         extent: left, right, bottom, top.
         shape: rows and columns.

@@ -41,8 +41,8 @@ class Painter:
     def draw_ghost(self, pinned) -> None:
         """Draw a :class:`napari_hetero.ensemble_model.Pinned` so that one sees through it; None takes it away."""
         if pinned is None:
-            if self.ghost is not None:
-                self.viewer.layers.remove(self.ghost)  # which makes us forget it
+            if self.ghost is not None and self.ghost in self.viewer.layers:
+                self.viewer.layers.remove(self.ghost)
             self.ghost = None
             return
         vertices, faces, _ = meshes.surface_at(pinned.volume.data, pinned.level)

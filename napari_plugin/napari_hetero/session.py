@@ -52,7 +52,7 @@ class Session:
         # Last: napari itself first gives the viewer its axes for the new layer, and centres its sliders.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.dims.events.current_step.connect(self._on_step)
+        viewer.dims.events.current_step.connect(self._read_step)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         view.camera(viewer).events.angles.connect(self._on_turned)
         self._adopt_what_is_open()
@@ -153,7 +153,7 @@ class Session:
     def draw(self) -> None:
         """Draw the current volume, measure the blocks in it, and tell the widgets."""
         self.problem = self.misfit = ""
-        if self.ensemble is not None:
+        if self.ensemble is not None and self._maps in self.viewer.layers:
             try:
                 self._draw()
             except HeteroError as error:
@@ -177,7 +177,7 @@ class Session:
         """Stop following the viewer; what was drawn stays as it is."""
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.viewer.dims.events.current_step.disconnect(self._on_step)
+        self.viewer.dims.events.current_step.disconnect(self._read_step)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         view.camera(self.viewer).events.angles.disconnect(self._on_turned)
 
@@ -269,10 +269,7 @@ class Session:
             self.viewer.dims.set_point(axis, self.ensemble.index)
         self.draw()
 
-    def _on_step(self, event=None) -> None:
-        self._read_step()
-
-    def _read_step(self) -> None:
+    def _read_step(self, event=None) -> None:
         axis = self._axis()
         if axis is not None:
             self.ensemble.go_to(round(self.viewer.dims.point[axis]))
@@ -285,7 +282,8 @@ class Session:
 
     def _axis(self) -> int | None:
         """The viewer's slider over the volumes, where the ensemble has more than a single map's three axes."""
-        if self.ensemble is None or self._maps is None or self._maps.ndim != 4:
+        # While napari clears its layers, its sliders move before we hear that ours are gone.
+        if self.ensemble is None or self._maps not in self.viewer.layers or self._maps.ndim != 4:
             return None
         return self.viewer.dims.ndim - 4
 

@@ -62,7 +62,7 @@ def test_a_job_outlives_the_program_that_started_it(ensemble_folder, blocks_fold
     [job] = list_jobs()
     assert job.verb == "occupancy" and job.state() in (background.STARTING, background.RUNNING, background.DONE)
     until(lambda: job.state() == background.DONE)
-    assert job.answer()["result"]["names"] == [f"vol_{k}" for k in range(4)] and (tmp_path / "o.csv").is_file()
+    assert job.result()["names"] == [f"vol_{k}" for k in range(4)] and (tmp_path / "o.csv").is_file()
 
 
 def test_bad_input_ends_in_one_sentence(tmp_path):
@@ -72,17 +72,29 @@ def test_bad_input_ends_in_one_sentence(tmp_path):
     job = new_job("blocks", {"folder": str(tmp_path / "gone"), "out": str(tmp_path / "out")})
     job.start()
     until(lambda: job.state() == background.FAILED)
-    assert "gone" in job.answer()["message"] and "\n" not in job.answer()["message"]
+    assert "gone" in job.failure() and "\n" not in job.failure()
 
 
 def test_a_process_that_is_gone_is_told_from_one_that_works(tmp_path):
     job = new_job("blocks", {"folder": str(tmp_path), "out": str(tmp_path / "out")})
     assert job.state() == background.LOST  # nobody works on it
-    (job.folder / "process.json").write_text(json.dumps({"pid": 1, "created": 12345.0}))
-    assert job.state() == background.LOST  # another process has this number now
-    job.cancel()
+    for more in ({"created": 12345.0}, {}):  # begun here, and by ChimeraX
+        (job.folder / "job.json").write_text(json.dumps({"verb": "blocks", "out": "x", "pid": 1} | more))
+        assert job.state() == background.LOST  # another process has this number now
+    job.stop()
     with pytest.raises(HeteroError, match="holds no job"):
         BackgroundJob(tmp_path)
+
+
+def test_long_answers_are_read_from_their_end(tmp_path):
+    job = new_job("blocks", {"folder": str(tmp_path), "out": str(tmp_path / "out")})
+    answers = job.folder / "answers.jsonl"
+    steps = [{"progress": {"done": k, "total": 9000, "message": "still at it"}} for k in range(9000)]
+    answers.write_text("".join(json.dumps(step) + "\n" for step in steps) + '{"progress": {"do')
+    assert job.report() == (8999, 9000, "still at it") and job.result() == {}
+    with open(answers, "a") as file:
+        file.write('ne": 1}}\n' + json.dumps({"result": {"values": [0.5] * 50_000}}) + "\n")
+    assert job.state() == background.DONE and len(job.result()["values"]) == 50_000
 
 
 def test_cancel_go_on_and_reattach_in_the_dock(viewer, particles, tmp_path, qtbot):
@@ -99,17 +111,21 @@ def test_cancel_go_on_and_reattach_in_the_dock(viewer, particles, tmp_path, qtbo
     other = docked(viewer, JobsWidget, "again")  # a dock that is opened later finds it
     assert other.chosen().folder == job.folder and other.cancel.isEnabled()
     other.cancel.click()
-    qtbot.waitUntil(lambda: job.state() == background.CANCELLED, timeout=60_000)
+    qtbot.waitUntil(lambda: job.state() == background.STOPPED, timeout=60_000)
     dock.look()
     assert "goes on from its last checkpoint" in dock.message.text() and dock.again.isEnabled()
+    qtbot.waitUntil(lambda: job._process() is None, timeout=60_000)
+    assert not list(tmp_path.rglob(".partial*")) and "KeyboardInterrupt" in job.output()
     rows = len(job.losses()["loss"])
     dock.again.click()
-    qtbot.waitUntil(lambda: len(job.losses().get("loss", ())) > rows + 2, timeout=120_000)
+    again = dock.chosen()
+    assert again.number == 2 and again.settings == job.settings
+    qtbot.waitUntil(lambda: len(again.losses().get("loss", ())) > rows + 2, timeout=120_000)
     dock.cancel.click()
-    qtbot.waitUntil(lambda: job.state() == background.CANCELLED, timeout=60_000)
+    qtbot.waitUntil(lambda: again._process() is None, timeout=60_000)
     dock.look()
     dock.forget.click()
-    assert dock.table.rowCount() == 0 and (tmp_path / "run" / "log.csv").is_file()
+    assert dock.table.rowCount() == 1 and (tmp_path / "run" / "log.csv").is_file()
 
 
 def test_bad_settings_in_the_form_are_said(viewer, tmp_path):

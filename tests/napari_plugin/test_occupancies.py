@@ -149,3 +149,11 @@ def test_two_blocks_are_counted_by_their_cuts_and_clicked(panel, table, qtbot):
     joint.blocks[1].setCurrentIndex(0)
     joint.blocks[1].activated.emit(0)
     assert joint.words.text().startswith("Both: 120. Only block_00: 0. Only block_00: 0.")
+
+
+def test_names_under_the_heat_map_have_room():
+    from napari_hetero.widgets.heat_map import _short
+
+    assert _short(["a", "b"]) == ["a", "b"]
+    assert _short([f"block_{k:02d}" for k in range(10)]) == [f"{k:02d}" for k in range(10)]
+    assert _short([f"the large subunit {k}" * 2 for k in range(9)]) == [""] * 9

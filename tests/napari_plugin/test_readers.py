@@ -149,3 +149,21 @@ def test_sample_opens_with_levels_and_blocks(make_napari_viewer, npe2pm, tmp_pat
     written = (tmp_path / "cache" / "sample" / "ensemble.csv").stat().st_mtime_ns
     sample_data.simulated_ensemble()
     assert (tmp_path / "cache" / "sample" / "ensemble.csv").stat().st_mtime_ns == written
+
+
+def test_sample_run_opens_and_is_made_once(make_napari_viewer, npe2pm, tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="weights are written with torch")
+    from napari_hetero import sample_data
+
+    monkeypatch.setattr(sample_data, "PARTICLES", 120)
+    monkeypatch.setattr(sample_data, "PARTICLE_BOX", 24)
+    monkeypatch.setattr(sample_data, "sample_folder", lambda: tmp_path / "sample")
+    with npe2pm.tmp_plugin(package="hetero-em"):
+        viewer = make_napari_viewer()
+        viewer.open_sample("hetero-em", "simulated_run")
+    [layer] = viewer.layers
+    space = layers.tag(layer)["space"]
+    assert len(space.run) == 120 and space.particle_file().name == "particles.star"
+    made = (space.run.folder / "latents.npz").stat().st_mtime_ns
+    sample_data.simulated_run()
+    assert (space.run.folder / "latents.npz").stat().st_mtime_ns == made

@@ -17,11 +17,11 @@ from .scenes import docked, opened
 
 @pytest.fixture
 def slow_percentile(monkeypatch):
-    """The percentile rule at 0.2 s a map."""
+    """The percentile rule at 0.5 s a map."""
     quick = level_command.read_map
 
     def slow(path):
-        time.sleep(0.2)
+        time.sleep(0.5)
         return quick(path)
 
     monkeypatch.setattr(level_command, "read_map", slow)

@@ -13,7 +13,7 @@ from hetero.foreign import read_csv
 from hetero.gmm import PROGRAMS, GaussianModel, read_model
 from hetero.gmm.motion import motion_between
 from hetero.latent import Run
-from hetero.maps import Volume, grid_text, read_map
+from hetero.maps import Volume, grid_text
 
 __all__ = ["PROGRAMS", "Arrows", "arrows_along", "gaussians_at", "read_arrows", "read_gaussians"]
 
@@ -80,28 +80,26 @@ def read_gaussians(path: Path | str, program: str | None = None, grid: Volume | 
     return replace(model, centres=model.centres + grid.origin, origin=grid.origin)
 
 
-def arrows_along(run: Run, n: int, component: int = 1, ends: tuple | None = None, mask: Path | None = None) -> tuple:
+def arrows_along(run: Run, n: int, component: int = 1, ends: tuple | None = None) -> tuple:
     """The arrows of ``hetero motion``, and ``(n, zdim)`` latents along the way.
 
     Args:
         run: of ``hetero train-gmm``.
         n: points along the way.
-        component: which principal component, or localised motion of the mask, from 1.
+        component: which principal component, from 1.
         ends: two latents in its place.
-        mask: a map that is over 0.5 in a region.
 
     Raises:
         HeteroError: as ``hetero motion``.
     """
     if run.system != "gmm":
         raise HeteroError(f"{run.folder} is a run of '{run.system}'; one of hetero train-gmm has Gaussians that move.")
-    inside = None if mask is None else run.decoder.frame.inside(read_map(mask))
     values: dict[str, Any] = {"component": component, "steps": n}
     if ends is not None:
         values |= {"start": tuple(map(float, ends[0])), "end": tuple(map(float, ends[1]))}
-    path, _ = motion_path(Settings(run=run.folder, out=run.folder, **values), run, inside)
+    path, _ = motion_path(Settings(run=run.folder, out=run.folder, **values), run, None)
     motion = motion_between(run.decoder, path[0], path[-1])
-    return Arrows(motion.centres, motion.displacements, inside), path
+    return Arrows(motion.centres, motion.displacements), path
 
 
 def gaussians_at(run: Run, z: np.ndarray) -> GaussianModel:

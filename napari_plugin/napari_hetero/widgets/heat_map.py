@@ -11,7 +11,7 @@ from napari_hetero.latest import LatestWins
 from napari_hetero.widgets.parts import AXIS, say, sentence
 
 _HINT = "Click a row to see that volume."
-_MOST_WORDS = 60  # characters under all columns together; longer names are numbered
+_MOST_WORDS = 26  # characters that there is room for under all columns
 
 
 class HeatMapPanel(QWidget):
@@ -123,8 +123,7 @@ class HeatMapPlot(pg.GraphicsLayoutWidget):
         self.image.setColorMap(pg.colormap.get("viridis"))
         self.image.setRect(QRectF(0, 0, columns, rows))
         self.view.setRange(xRange=(0, columns), yRange=(0, rows), padding=0)
-        short = len("".join(found.columns)) > _MOST_WORDS
-        words = [str(i + 1) if short else name for i, name in enumerate(found.columns)]
+        words = _short(found.columns)
         self.names.setTicks([[(i + 0.5, word) for i, word in enumerate(words)]])
         self.tree.clear()
         for color in dict.fromkeys(found.colors):
@@ -138,6 +137,13 @@ class HeatMapPlot(pg.GraphicsLayoutWidget):
         self.here.setVisible(row is not None)
         if row is not None:
             self.here.setValue(row + 0.5)
+
+
+def _short(names: list[str]) -> list[str]:
+    """Names that there is room for: without what they all begin with (``block_``), or none where that is too long."""
+    begin = names[0][: names[0].rfind("_") + 1] if len("".join(names)) > _MOST_WORDS else ""
+    words = [name.removeprefix(begin) for name in names]
+    return words if len("".join(words)) <= _MOST_WORDS else [""] * len(names)
 
 
 def _make(what):

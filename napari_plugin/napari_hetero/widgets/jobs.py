@@ -33,8 +33,11 @@ _VERBS = (
     ("find blocks, SIREn (blocks)", "blocks"),
     ("measure blocks in maps or particles (occupancy)", "occupancy"),
 )
-_TOP = (("Job", "When it was begun, and what it does"), ("State", "How it stands"), ("Result", "Where its result goes"))
-_EMPTY = "No jobs yet. Fill in New and press Start: the work goes on when napari is closed, and is found here again."
+_TOP = (("Job", "Its number, and what it does"), ("State", "How it stands"), ("Result", "Where its result goes"))
+_EMPTY = (
+    "No jobs yet. Fill in New and press Start: the work goes on when napari is closed, and is found here again, and in "
+    "ChimeraX."
+)
 _COLORS = {"loss": "#4e8df5", "held_out": "#f59342"}
 _AT_WORK = (background.STARTING, background.RUNNING)
 
@@ -137,7 +140,7 @@ class JobsWidget(Dock):
         self.table.blockSignals(True)
         self.table.setRowCount(len(self.jobs))
         for row, job in enumerate(self.jobs):
-            for column, words in enumerate((job.folder.name, "", job.out.name)):
+            for column, words in enumerate((f"{job.number} {job.verb}", "", job.out.name)):
                 item = QTableWidgetItem(words)
                 item.setToolTip(str(job.out if column == 2 else job.folder))
                 self.table.setItem(row, column, item)
@@ -162,9 +165,15 @@ class JobsWidget(Dock):
         self.forget.setEnabled(not at_work)
         self.show_result.setEnabled(job.out.exists())
         said = f"{message} ({done} of {total})" if total and at_work else message if at_work else ""
+        if state == background.STOPPED:
+            said = "Stopped. A training that is begun again goes on from its last checkpoint."
         if state == background.LOST:
             said = "Its process is gone without an answer: the machine was turned off, or had no memory left."
-        say(self.message, job.answer().get("message", said), problem=state in (background.FAILED, background.LOST))
+        say(
+            self.message,
+            job.failure() if state == background.FAILED else said,
+            problem=state in (background.FAILED, background.LOST),
+        )
         say(self.output, job.output(600).strip() if state in (background.FAILED, background.LOST) else "")
         self.plot.show_losses(job.losses())
 
@@ -178,8 +187,17 @@ class JobsWidget(Dock):
         say(self.problem, "")
 
     def _on_start(self) -> None:
+        self._begin(self.verb.currentData(), self.form.values())
+
+    def _on_cancel(self) -> None:
+        self.chosen().stop()
+
+    def _on_again(self) -> None:
+        self._begin(self.chosen().verb, self.chosen().settings)
+
+    def _begin(self, verb: str, values: dict) -> None:
         try:
-            job = new_job(self.verb.currentData(), self.form.values())
+            job = new_job(verb, values)
         except HeteroError as error:
             say(self.problem, str(error), problem=True)
             return
@@ -188,13 +206,6 @@ class JobsWidget(Dock):
         self.look()
         self.table.selectRow(0)
         self.tabs.setCurrentIndex(0)
-
-    def _on_cancel(self) -> None:
-        self.chosen().cancel()
-
-    def _on_again(self) -> None:
-        self.chosen().start()
-        self.look()
 
     def _on_open(self) -> None:
         self.open_path(self.chosen().out)
@@ -215,7 +226,8 @@ class LossPlot(pg.GraphicsLayoutWidget):
         self.view = pg.ViewBox(enableMenu=False, enableMouse=False)
         self.addItem(self.view, 0, 1)
         for side, words, place in (("left", "loss", (0, 0)), ("bottom", "row of log.csv", (1, 1))):
-            axis = pg.AxisItem(side, pen=AXIS, textPen=AXIS, text=words)
+            axis = pg.AxisItem(side, pen=AXIS, textPen=AXIS)
+            axis.setLabel(words)
             self.addItem(axis, *place)
             axis.linkToView(self.view)
         self.lines = {name: pg.PlotCurveItem(pen=pg.mkPen(color, width=2)) for name, color in _COLORS.items()}

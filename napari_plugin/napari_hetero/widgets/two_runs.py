@@ -43,6 +43,7 @@ class TwoRunsWidget(Dock):
 
     def __init__(self, napari_viewer: "napari.Viewer", renderer: str | None = None):  # noqa: F821
         super().__init__(napari_viewer, renderer)
+        self.setMinimumWidth(2 * self.minimumWidth())
         self.link: Link | None = None
         self._ends: tuple = ()  # what lets go of the models
         self.open = QPushButton("Open run ...")
