@@ -25,6 +25,8 @@ _LINEAR = 2  # of them: three classes differ by two
 _FOR_A_MAP = 200  # particles
 _CENTRES = 60
 _WIDTH = 0.5  # of the Gaussians, in the root mean square distance of the particles from their middle
+_DRAWS = 8  # of each latent
+_SAMPLE = 100_000  # draws that functions are made from
 _REAL = 1e-5  # of the largest variance: below are roundings
 _LARGEST_BOX = 128
 _LARGEST_TABLES = 4 << 30
@@ -35,8 +37,9 @@ _LEAST = 1e-3  # of the largest spread: no shell is shut
 class Base:
     """``V(k, z) = map_0(k) + sum_j f_j(z) map_j(k) + spread(|k|) network(k, z)``.
 
-    The functions f have variance 1 over the particles and are not correlated. The first are linear; then come the first
-    principal components of what is left of Gaussians around places in the latent space: what a curved path needs.
+    The functions f have variance 1 over the latents' posteriors and are not correlated. The first are linear; then come
+    the first principal components of what is left of Gaussians around places in the latent space: what a curved path
+    needs.
 
     Attributes:
         maps: ``(m + 1, b, b, b)`` float32; ``b`` voxels over the extent of the particles' box, or fewer.
@@ -97,18 +100,36 @@ def fit_base(
         m -= 1
     if m < 1:
         return None
-    base = functions_of(np.ascontiguousarray(start.mean[:, : start.known]), m)
-    latents = base.functions(torch.from_numpy(start.mean)).numpy()
-    m = latents.shape[1]
+    draws = _draws(start)
+    some = draws[:, :: max(1, n * _DRAWS // _SAMPLE)].reshape(-1, start.known)
+    base = functions_of(some, m)
     own = particles.half_set
     half = np.repeat(split(None if own is None else own[:: images.copies], n // images.copies), images.copies)
-    sharp = Posterior(latents, np.broadcast_to(np.zeros((1, m, m)), (n, m, m)), np.zeros(n))
     if noise is None or len(noise) != box // 2:
         noise = image_power(particles, box, disc(box // 2 - 1))
-    maps, _ = regularised(*solve_halves(particles, half, sharp, noise, box, progress))
+    maps, _ = regularised(*solve_halves(particles, half, _posterior(base, draws), noise, box, progress))
     spread = np.sqrt(shell_power(maps[1:]).sum(axis=0)) * (particles.box / box) ** 3
     spread = np.maximum(spread, _LEAST * spread.max()).astype(np.float32)
     return replace(base, maps=maps.astype(np.float32), spread=spread)
+
+
+def _draws(start: Start) -> np.ndarray:
+    """``(draws, n, known)`` of each latent's posterior.
+
+    Taken as sharp, latents would be believed in their errors too: these come from the images' noise, which the maps
+    would then show.
+    """
+    rng = np.random.default_rng(0)
+    mean, sd = start.mean[:, : start.known], np.exp(0.5 * start.log_variance[:, : start.known])
+    return mean + sd * rng.standard_normal((_DRAWS, *mean.shape), dtype=np.float32)
+
+
+def _posterior(base: Base, draws: np.ndarray) -> Posterior:
+    """Mean and covariance of the functions of each latent."""
+    values = np.stack([base.functions(torch.from_numpy(z)).numpy() for z in draws])
+    middle = values.mean(axis=0)
+    spread = np.einsum("sni,snj->nij", values - middle, values - middle) / len(draws)
+    return Posterior(middle, spread, np.zeros(len(middle)))
 
 
 def functions_of(latents: np.ndarray, m: int) -> Base:
