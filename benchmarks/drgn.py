@@ -1,8 +1,9 @@
 """cryoDRGN: time to quality on simulated particles with a known truth, each idea on and off, upstream beside it.
 
-    python benchmarks/drgn.py SHARED OUT [--start LINEAR_DISCRETE LINEAR_CONTINUOUS] [--upstream .../bin/cryodrgn]
+    python benchmarks/drgn.py SHARED OUT [--ideas NAME ...] [--upstream .../bin/cryodrgn]
 
-SHARED holds ``bench/simulate_drgn.py``; OUT keeps the data and the runs. Quality is the adjusted Rand index of 3
+SHARED holds ``bench/simulate_drgn.py``; OUT keeps the data and the runs. The linear model comes first; its seconds are
+not part of those of the runs that start from it. Quality is the adjusted Rand index of 3
 k-means clusters (discrete) or the best Spearman correlation of 4 principal components (continuous), after each epoch;
 at the end the area under per-image FSC to each image's own truth. Seconds are the wall's, then those of processors
 (other work on the machine changes the first only); scoring is not counted.
@@ -20,13 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
+# name -> whether it starts from the linear run, and what is chosen
 IDEAS = {
-    "ours": {},
-    "without marching": {"marching": "off"},
-    "float32": {"precision": "float32"},
-    "batch 8, rate 1e-4": {"batch": 8, "rate": 1e-4},
-    "auto-decoder": {"latents": "table"},
-    "paper's preset": {"preset": "paper"},
+    "ours": (True, {}),
+    "whole maps": (True, {"base": "none"}),
+    "table": (True, {"latents": "table"}),
+    "float32": (True, {"precision": "float32"}),
+    "no start": (False, {}),
+    "no start, no marching": (False, {"marching": "off"}),
+    "paper": (False, {"preset": "paper"}),
 }
 REACH = {"discrete": 0.9, "continuous": 0.95}
 
@@ -71,7 +74,7 @@ def fsc_area(kind: str, run, truth, sim, images: int = 50) -> float:
     return float(np.mean(areas))
 
 
-def ours(kind: str, data: Path, out: Path, epochs: int | None, start: Path | None, sim, **choices) -> dict:
+def ours(kind: str, data: Path, out: Path, epochs: int | None, sim, **choices) -> dict:
     """Train with our engine, scoring the latents after every epoch outside of the clock."""
     from hetero.commands import train_vae
     from hetero.commands.open_run import open_run
@@ -92,12 +95,25 @@ def ours(kind: str, data: Path, out: Path, epochs: int | None, start: Path | Non
 
     DrgnTask.end_epoch = scored
     try:
-        settings = train_vae.Settings(data / "particles.star", out, epochs=epochs, seed=1, start=start, **choices)
+        settings = train_vae.Settings(data / "particles.star", out, epochs=epochs, seed=1, **choices)
         answer = train_vae.run(settings)
     finally:
         DrgnTask.end_epoch = plain
     area = fsc_area(kind, open_run(out), truth, sim)
     return {"scores": scores, "fsc_area": area, "reason": answer["reason"], "precision": answer["precision"]}
+
+
+def linear(kind: str, data: Path, out: Path, sim) -> dict:
+    """The linear model, zdim 4."""
+    from hetero.commands import train_linear
+    from hetero.commands.open_run import open_run
+
+    began, began_cpu = time.perf_counter(), time.process_time()
+    train_linear.run(train_linear.Settings(data / "particles.star", out))
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+    run, truth = open_run(out), np.load(data / "ground_truth.npz")
+    scores = [(1, seconds, cpu_seconds, quality(kind, run.latents, truth))]
+    return {"scores": scores, "fsc_area": fsc_area(kind, run, truth, sim), "reason": "", "precision": "float32"}
 
 
 def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim) -> dict:
@@ -137,26 +153,27 @@ def main() -> None:
     parser.add_argument("shared", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--kinds", nargs="+", default=list(REACH), choices=list(REACH))
-    parser.add_argument("--ideas", nargs="+", default=list(IDEAS), choices=list(IDEAS))
+    parser.add_argument("--ideas", nargs="*", default=list(IDEAS), choices=list(IDEAS))
     parser.add_argument("--epochs", type=int, help="of every run of ours; without it the preset's")
     parser.add_argument("--particles", type=int, default=6000)
-    parser.add_argument("--start", type=Path, nargs="+", help="linear runs, one for each kind")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--upstream", type=Path, help="the program cryodrgn, in an environment of its own")
     parser.add_argument("--upstream-epochs", type=int, default=20)
     options = parser.parse_args()
     sim, results = simulator(options.shared), {}
     print(f"{'':33} {'epochs':>6} {'s':>7} {'CPU s':>7} {'score':>8} {'s to':>7} {'CPU to':>7} {'FSC area':>8}")
-    for number, kind in enumerate(options.kinds):
-        data = options.out / kind
+    for kind in options.kinds:
+        data, before = options.out / kind, options.out / f"{kind}_linear"
         if not (data / "particles.star").is_file():
             script = options.shared / "bench" / "simulate_drgn.py"
             subprocess.run([sys.executable, script, kind, "-o", data, "-n", str(options.particles)], check=True)
-        jobs = [(name, None, IDEAS[name]) for name in options.ideas]
-        if options.start:
-            jobs += [("warm", options.start[number], {}), ("warm table", options.start[number], {"latents": "table"})]
-        for name, start, choices in jobs:
+        results[kind, "linear"] = linear(kind, data, before, sim)
+        print(line(kind, "linear", results[kind, "linear"]), flush=True)
+        for name in options.ideas:
+            warm, choices = IDEAS[name]
+            choices = choices | {"threads": options.threads, "start": before if warm else None}
             out = options.out / f"{kind}_{name.replace(' ', '_').replace(',', '')}"
-            results[kind, name] = ours(kind, data, out, options.epochs, start, sim, **choices)
+            results[kind, name] = ours(kind, data, out, options.epochs, sim, **choices)
             print(line(kind, name, results[kind, name]), flush=True)
         if options.upstream:
             out = options.out / f"{kind}_upstream"

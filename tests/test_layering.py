@@ -43,7 +43,7 @@ ENGINE_ROOMS = {
     "latent": {"maps"},
     "training": set(),
     "linear": {"latent", "particles", "maps"},
-    "drgn": {"training", "latent", "particles", "maps"},
+    "drgn": {"training", "latent", "linear", "particles", "maps"},
     "gmm": {"training", "latent", "particles", "maps"},
     "data": set(),
     "commands": {

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
+from hetero.cli import DONE, main
 from hetero.gmm import GaussianModel
 from hetero.latent import Latents, RunConfig, write_config, write_latents
 from hetero.maps import Structure, Volume, write_map
@@ -313,3 +314,21 @@ def _count_hostile_files():
     yield
     if Door.counts["tried"]:
         print("\nhostile files: {tried} tried, {executed} executed, {crashed} crashed".format(**Door.counts))
+
+
+@pytest.fixture(scope="session")
+def two_states(tmp_path_factory):
+    """400 images of two little proteins at 24 pixels, one twice as common."""
+    folder = tmp_path_factory.mktemp("states")
+    for seed, name in enumerate(("open", "closed")):
+        rng = np.random.default_rng(seed)
+        places = rng.normal(0, 9, (60, 3)).clip(-22, 22)
+        lines = [
+            f"ATOM  {i + 1:5d}  CA  ALA A{i + 1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
+            for i, (z, y, x) in enumerate(places)
+        ]
+        (folder / f"{name}.pdb").write_text("\n".join([*lines, "END", ""]))
+    states = [str(folder / f"{name}.pdb") for name in ("open", "closed")]
+    made = ["simulate", "--out", str(folder / "sim"), "--particles", "600", "--box", "24", "--states", *states]
+    assert main([*made, "--shares", "2", "1", "--snr", "1", "--quiet"]) == DONE
+    return folder / "sim"

@@ -157,6 +157,7 @@ def test_presets_are_what_they_are_named_after():
     assert (theirs.batch, theirs.rate, theirs.width, theirs.layers, theirs.encoder_width) == (16, 1e-4, 1024, 3, 1024)
     for preset in (paper, theirs):
         assert preset.stages == ((1.0, 1.0),) and preset.held_out == 0 and preset.sees == 1 and not preset.matched
+        assert preset.base == "none"
 
 
 def test_gradients_are_those_of_finite_differences(noisy, tmp_path):
@@ -327,24 +328,6 @@ def test_a_start_is_where_the_latents_are_before_anything_is_learned(noisy, tmp_
     found, expected = read_latents(out / "latents.npz"), read_start(tmp_path, np.arange(N), 2)
     np.testing.assert_allclose(found.mean, expected.mean, atol=1e-5)
     np.testing.assert_allclose(found.log_variance, expected.log_variance, atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def two_states(tmp_path_factory):
-    """400 images of two little proteins at 24 pixels, one twice as common."""
-    folder = tmp_path_factory.mktemp("states")
-    for seed, name in enumerate(("open", "closed")):
-        rng = np.random.default_rng(seed)
-        places = rng.normal(0, 9, (60, 3)).clip(-22, 22)
-        lines = [
-            f"ATOM  {i + 1:5d}  CA  ALA A{i + 1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
-            for i, (z, y, x) in enumerate(places)
-        ]
-        (folder / f"{name}.pdb").write_text("\n".join([*lines, "END", ""]))
-    states = [str(folder / f"{name}.pdb") for name in ("open", "closed")]
-    made = ["simulate", "--out", str(folder / "sim"), "--particles", "600", "--box", "24", "--states", *states]
-    assert main([*made, "--shares", "2", "1", "--snr", "1", "--quiet"]) == DONE
-    return folder / "sim"
 
 
 @pytest.mark.parametrize("more", [["--epochs", "14"], ["--epochs", "14", "--latents", "table"]])

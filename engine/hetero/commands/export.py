@@ -17,7 +17,7 @@ from hetero.commands.select import write_particles
 from hetero.commands.selection_sources import Extent, check_extent, check_rows
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, atomic_path, check_folder
-from hetero.latent import Run
+from hetero.latent import CHECKPOINT, Run
 from hetero.progress import Progress, silent
 
 MARK = "export.json"
@@ -180,10 +180,16 @@ def _write_cryodrgn(folder: Path, settings: Settings, model: Run, rows: np.ndarr
     if model.system != "drgn":
         notes.append("weights were not written: only coordinate networks of ours have them.")
         return notes
-    from hetero.drgn.files import CHECKPOINT, load_checkpoint
+    from hetero.drgn.files import load_checkpoint
     from hetero.drgn.foreign_write import cryodrgn_config, write_config, write_weights
 
     network, checkpoint = load_checkpoint(model.folder / CHECKPOINT)
+    if checkpoint.get("base") is not None:
+        notes.append(
+            "weights were not written: this network adds to fitted maps, and cryoDRGN's files hold no maps; "
+            "a run trained with --base none has weights that it can read."
+        )
+        return notes
     sd, mean = checkpoint["sd"], checkpoint["mean"]
     write_weights(folder / f"weights.{number}.pkl", network, sd, mean, number)
     # Its `analyze` looks for losses here, and stops where there is no such file.

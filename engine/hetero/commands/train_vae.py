@@ -10,11 +10,20 @@ from typing import Any, Literal
 import numpy as np
 
 import hetero
-from hetero.commands import POSITIONAL, check_range
+from hetero.commands import POSITIONAL
+from hetero.commands.train_vae_model import (
+    base_of,
+    check,
+    check_team,
+    kind_of_latents,
+    model_of,
+    preset_of,
+    start_of,
+)
 from hetero.commands.training_folder import check_training_folder
-from hetero.drgn.presets import PRESETS, Preset
+from hetero.drgn.presets import Preset
 from hetero.errors import HeteroError
-from hetero.latent import CONFIG, LATENTS, RunConfig, write_config
+from hetero.latent import CHECKPOINT, CONFIG, LATENTS, RunConfig, write_config
 from hetero.particles import Particles, ParticleWarning, open_particles
 from hetero.particles.refined_poses import REFINED, describe_moves, summary_of_moves
 from hetero.particles.symmetry import symmetry_rotations
@@ -22,7 +31,7 @@ from hetero.progress import Progress, silent
 
 LOG = "log.csv"
 _MADE_BY_TRAINING = (
-    CONFIG, LATENTS, LOG, "checkpoint.pt", "images.c64", "images.json", *REFINED,
+    CONFIG, LATENTS, LOG, CHECKPOINT, "images.c64", "images.json", *REFINED,
 )  # fmt: skip
 _MAY_CHANGE = {"out", "epochs", "device", "threads", "memory", "no_cache", "accumulate", "minutes", "hetero"}
 
@@ -65,6 +74,8 @@ class Settings:
         encoder_width: Units of the encoder's layers.
         encoder_layers: Residual layers of the encoder.
         marching: Low frequencies first (on), or all of them from the beginning (off).
+        base: regression: maps are first fitted to all particles as smooth functions of the latents at --start, and the
+            network learns what to add to them (needs CTFs, and poses that are kept); none: it learns whole maps.
         beta: Weight of the latents' prior; without it 1 / zdim.
         beta_epochs: Epochs in which beta grows from 0.
         held_out: Share of the particles that are only judged by.
@@ -103,6 +114,7 @@ class Settings:
     encoder_width: int | None = None
     encoder_layers: int | None = None
     marching: Literal["on", "off"] | None = None
+    base: Literal["regression", "none"] | None = None
     beta: float | None = None
     beta_epochs: int = 0
     held_out: float | None = None
@@ -125,16 +137,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         HeteroError: bad particles or settings, a start that does not fit, or a folder that holds something else.
     """
-    settings = dataclasses.replace(settings, latents=_kind_of_latents(settings), symmetry=settings.symmetry.upper())
+    settings = dataclasses.replace(settings, latents=kind_of_latents(settings), symmetry=settings.symmetry.upper())
     preset = preset_of(settings)
-    _check(settings, preset)
+    check(settings, preset)
     group = symmetry_rotations(settings.symmetry)
     particles = _open(settings)
-    start = None
-    if settings.start is not None:
-        from hetero.drgn.start import read_start
-
-        start = read_start(settings.start, np.repeat(particles.rows, len(group)), settings.zdim)
+    start = start_of(settings, np.repeat(particles.rows, len(group)))
     config = RunConfig("drgn", particles.box, particles.apix, _plain(settings, preset))
     check_training_folder(settings.out, config, _MADE_BY_TRAINING, _MAY_CHANGE)
 
@@ -146,11 +154,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     from hetero.training.plan import Plan
     from hetero.training.team import best_precision, join_team
 
-    model = _model(settings, preset, particles)
+    model = dataclasses.replace(model_of(settings, preset, particles), start=start)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with join_team(settings.device) as team:
-        _check_team(settings, team.size)
+        check_team(settings, team.size)
         precision = settings.precision or (best_precision(team.device) if preset.mixed else "float32")
         plan = Plan(
             preset.epochs,
@@ -168,45 +176,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
             write_config(settings.out / CONFIG, config)
         if len(group) > 1:
             images = expand(images, group)
-        task = DrgnTask(settings.out, images, model, team, start)
+        model = dataclasses.replace(model, base=base_of(settings, preset, images, start, progress))
+        task = DrgnTask(settings.out, images, model, team)
         outcome = train(task, plan, team, settings.out / LOG, progress)
         if team.leads and cache is not None:
             remove_cache(cache)
     return _answer(settings, particles, precision, outcome) | {"poses": _moves(task)}
-
-
-def _kind_of_latents(settings: Settings) -> str:
-    """An encoder sees the same picture in every copy of a particle, unless a mask shows it other parts of it."""
-    alike = settings.symmetry.upper() != "C1" and settings.focus_mask is None
-    if alike and settings.latents == "encoder":
-        raise HeteroError(
-            f"An encoder cannot tell the copies of a particle under {settings.symmetry} apart, as it sees the same "
-            "picture in each; --latents table or a --focus-mask was expected with --symmetry."
-        )
-    return settings.latents or ("table" if alike else "encoder")
-
-
-def _model(settings: Settings, preset: Preset, particles: Particles):
-    from hetero.drgn.focus import read_focus
-    from hetero.drgn.poses import Refinement
-    from hetero.drgn.training import Model
-
-    focus = poses = None
-    if settings.focus_mask is not None:
-        focus = read_focus(settings.focus_mask, particles.box, particles.apix)
-    if settings.refine_poses:
-        wait = preset.epochs // 4 if settings.pose_wait is None else settings.pose_wait
-        poses = Refinement(settings.pose_rate, wait)
-    return Model(
-        settings.zdim, preset.epochs, preset, settings.latents == "table", settings.beta, settings.beta_epochs,
-        settings.seed, focus, poses,
-    )  # fmt: skip
-
-
-def _check_team(settings: Settings, size: int) -> None:
-    if size > 1 and (settings.latents == "table" or settings.refine_poses):
-        what = "Latents in a table" if settings.latents == "table" else "Poses"
-        raise HeteroError(f"{what} are trained by one process; torchrun started several.")
 
 
 def _moves(task) -> dict[str, float] | None:
@@ -218,44 +193,13 @@ def _moves(task) -> dict[str, float] | None:
     return summary_of_moves(task.particles.require_poses(), refined(task.particles, task.model.poses))
 
 
-def preset_of(settings: Settings) -> Preset:
-    """The named preset, with whatever the settings change in it."""
-    preset = PRESETS[settings.preset]
-    names = {f.name for f in dataclasses.fields(Preset)} & {f.name for f in dataclasses.fields(Settings)}
-    changed = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    if settings.marching == "off":
-        changed["stages"] = ((1.0, 1.0),)
-    elif settings.marching == "on":
-        changed["stages"] = PRESETS["ours"].stages
-    return dataclasses.replace(preset, **changed)
-
-
-def _check(settings: Settings, preset: Preset) -> None:
-    check_range("zdim", settings.zdim, 0, 1024)
-    for name in ("epochs", "batch", "width", "encoder_width"):
-        check_range(name, getattr(preset, name), 1)
-    for name in ("layers", "encoder_layers", "patience"):
-        check_range(name, getattr(preset, name), 0)
-    check_range("The rate", preset.rate, 1e-9, 10)
-    check_range("The held-out share", preset.held_out, 0, 0.5)
-    check_range("beta_epochs", settings.beta_epochs, 0)
-    check_range("accumulate", settings.accumulate, 1)
-    check_range("The memory", settings.memory, 0)
-    check_range("pose_rate", settings.pose_rate, 1e-9, 100)
-    check_range("pose_wait", settings.pose_wait or 0, 0)
-    if settings.beta is not None:
-        check_range("beta", settings.beta, 0)
-    if settings.threads is not None:
-        check_range("The number of threads", settings.threads, 1)
-    if settings.start is not None and settings.zdim == 0:
-        raise HeteroError("A start was given and zdim is 0: a homogeneous model has no latents to start.")
-
-
 def _open(settings: Settings) -> Particles:
-    particles = open_particles(settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir)
-    if settings.invert:
-        particles = dataclasses.replace(particles, stack=particles.stack.inverted())
+    particles = open_particles(
+        settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir, settings.invert
+    )
     particles.require_poses()
+    if settings.base == "regression":
+        particles.require_ctf()
     if particles.box % 2:
         raise HeteroError(f"The images of {particles.path} have {particles.box} pixels; an even number was expected.")
     if particles.ctf is None:

@@ -1,8 +1,10 @@
 """The whole of cryoDRGN: an image to a latent, a latent to a slice, and what training makes small."""
 
+import numpy as np
 import torch
 from torch import nn
 
+from hetero.drgn.base import Base
 from hetero.drgn.decoder import CoordinateDecoder, in_stored_half
 from hetero.drgn.encoder import ImageEncoder, LatentTable
 from hetero.drgn.focus import Window
@@ -25,7 +27,11 @@ class Autoencoder(nn.Module):
 
     A batch holds, for b particles: ``image (b, q, 2)``, ``transfer (b, q)`` on the first q pixels of the disc,
     ``rotation (b, 3, 3)``, ``particle (b,)``, and ``noise (b, zdim)``, ``start`` and ``start_log_variance (b, zdim)``,
-    ``mask (b, box, box)`` (:class:`hetero.drgn.focus.Focus`) and ``pose (b,)`` (rows of the table) where there are any.
+    ``mask (b, box, box)`` (:class:`hetero.drgn.focus.Focus`), ``pose (b,)`` (rows of the table) and
+    ``base (b, q, 2, m + 1)`` (:class:`hetero.drgn.base.BaseSlices`) where there are any.
+
+    With a :class:`hetero.drgn.base.Base` (``sd``: of the images, by which they were divided), V is its maps at z plus
+    ``spread (p,)`` times the network, which begins with an answer of zero.
 
     With a mask the misfit is that of the pictures inside it, and the encoder sees no more: both are multiplied by the
     sign of the CTF first, which leaves the noise as it is and brings what the CTF spread over the picture together.
@@ -44,11 +50,17 @@ class Autoencoder(nn.Module):
         disc: HalfDisc,
         matched: bool = False,
         poses: PoseTable | None = None,
+        base: Base | None = None,
+        sd: float = 1.0,
     ):
         super().__init__()
         self.decoder, self.encoder, self.matched, self.poses = decoder, encoder, matched, poses
         places = torch.from_numpy(disc.points).to(decoder.last.weight.dtype) / disc.box
         self.register_buffer("places", places, persistent=False)  # (p, 2) x, y in cycles per pixel
+        self.base, spread = base, None
+        if base is not None:
+            spread = torch.from_numpy(base.spread_at(np.hypot(*disc.points.T)) / np.float32(sd)).to(places.dtype)
+        self.register_buffer("spread", spread, persistent=False)  # (p,)
         self.window = Window(disc)
         self.points, self.beta, self.refining = len(disc), 1.0, False
 
@@ -82,12 +94,15 @@ class Autoencoder(nn.Module):
 
     def misfit(self, z: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean over particles and pixels of ``|CTF V(slice, z) - image|^2``; pixels in one half stand for both."""
-        image, transfer, mask = batch["image"], batch["transfer"], batch.get("mask")
+        image, transfer, mask, base = batch["image"], batch["transfer"], batch.get("mask"), batch.get("base")
         poses = self._poses(batch)
 
-        def sum_of(piece: tuple[slice, slice], z: torch.Tensor, rotation, *shift) -> torch.Tensor:
+        def sum_of(piece: tuple[slice, slice], z: torch.Tensor, told: torch.Tensor, rotation, *shift) -> torch.Tensor:
             rows, columns = piece
-            seen = self._slices(rotation[rows], columns, z[rows]) * transfer[rows, columns, None]
+            seen = self._slices(rotation[rows], columns, z[rows])
+            if base is not None:
+                seen = seen * self.spread[columns, None] + _sum(base[rows, columns], told[rows])
+            seen = seen * transfer[rows, columns, None]
             picture = image[rows, columns]
             if shift:
                 picture = moved(picture, self.places[columns], shift[0][rows])
@@ -96,8 +111,14 @@ class Autoencoder(nn.Module):
             return self.window.power((seen - picture) * transfer[rows, columns, None].sign(), mask[rows])
 
         pieces = _pieces(len(image), self.points, image.device.type, whole=mask is not None)
-        total = sum_in_pieces(sum_of, pieces, (z, *poses), tuple(self.decoder.parameters()))
+        told = self._told(z) if base is not None else z
+        total = sum_in_pieces(sum_of, pieces, (z, told, *poses), tuple(self.decoder.parameters()))
         return total / (len(image) * self.points)
+
+    def _told(self, z: torch.Tensor) -> torch.Tensor:
+        """``(b, m)`` the base's functions of latents."""
+        with torch.autocast(z.device.type, enabled=False):
+            return self.base.functions(z.to(self.places.dtype))
 
     def _poses(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Rotations ``(b, 3, 3)``, and pixels ``(b, 2)`` by which to move the images where poses are refined."""
@@ -116,6 +137,12 @@ class Autoencoder(nn.Module):
         side = torch.where(in_stored_half(k), 1.0, -1.0).to(k.dtype)
         value = self.decoder(k * side[..., None], z).to(k.dtype)
         return value * torch.stack([torch.ones_like(side), side], dim=-1)
+
+
+def _sum(base: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    """``(b, p, 2)``: the base's slices ``(b, p, 2, m + 1)``, the first and the others times ``(b, m)``, added up."""
+    with torch.autocast(base.device.type, enabled=False):
+        return base[..., 0] + torch.einsum("bpcm,bm->bpc", base[..., 1:], told)
 
 
 def _pieces(particles: int, points: int, device: str, whole: bool) -> list[tuple[slice, slice]]:

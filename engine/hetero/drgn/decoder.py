@@ -14,9 +14,13 @@ class CoordinateDecoder(nn.Module):
 
     ``Linear, act, [x + Linear(x), act] x layers, Linear``. The first layer is kept in two parts, for the encoded
     coordinate and for the latent: its input is never glued together, and the first part is the same for all structures.
+
+    Args:
+        shape: what is built.
+        silent: begin with an answer of zero everywhere: what is to be added to maps that are known.
     """
 
-    def __init__(self, shape: DecoderShape):
+    def __init__(self, shape: DecoderShape, silent: bool = False):
         super().__init__()
         self.shape = shape
         matrix = waves(shape.encoding, shape.box, shape.per_axis, shape.feature_sd)
@@ -34,6 +38,9 @@ class CoordinateDecoder(nn.Module):
                 self.latent.weight.copy_(first.weight[:, features:])
         self.residual = nn.ModuleList(nn.Linear(shape.width, shape.width) for _ in range(shape.layers))
         self.last = nn.Linear(shape.width, outputs)
+        if silent:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, coordinates: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """The network as it is, at any coordinate.

@@ -1,23 +1,30 @@
 """A coordinate network of ours on disk: ``checkpoint.pt``, tensors and plain values alone."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hetero.drgn.base import Base
 from hetero.drgn.decoder import CoordinateDecoder, decoder_with
 from hetero.drgn.shape import DecoderShape
 from hetero.drgn.volumes import VolumeDecoder
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.latent import LATENTS, Run, read_checkpoint, read_config, read_latents, set_aside
+from hetero.latent import Run, Weights, open_own, read_checkpoint, set_aside
 
-CHECKPOINT = "checkpoint.pt"
 FORMAT = "hetero drgn decoder 1"
 
 
 def save_checkpoint(
-    path: Path | str, network: CoordinateDecoder, sd: float, mean: float = 0.0, epoch: int | None = None, **more: Any
+    path: Path | str,
+    network: CoordinateDecoder,
+    sd: float,
+    mean: float = 0.0,
+    epoch: int | None = None,
+    base: Base | None = None,
+    **more: Any,
 ) -> None:
     """Write a decoder and whatever else goes on training from here; whole or not at all.
 
@@ -26,10 +33,13 @@ def save_checkpoint(
         network: the decoder.
         sd, mean: of the images' Hartley transforms, as :class:`hetero.drgn.volumes.VolumeDecoder` takes them.
         epoch: how far it was trained, counted from 1.
+        base: maps that the decoder adds to.
         more: tensors, numbers, text, and lists and dictionaries of these, e.g. the encoder's and optimiser's state.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     ours = {"format": FORMAT, "shape": network.shape.as_dict(), "state": state, "sd": sd, "mean": mean, "epoch": epoch}
+    if base is not None:
+        ours["base"] = base.tensors()
     set_aside(path)
     with atomic_path(path) as temporary:
         torch.save(more | ours, temporary)
@@ -51,32 +61,31 @@ def load_checkpoint(path: Path | str) -> tuple[CoordinateDecoder, dict[str, Any]
 
 
 def open_drgn(folder: Path | str) -> Run:
-    """Open a run of ours: ``config.json``, ``checkpoint.pt`` and ``latents.npz``.
+    """Open a run of ``hetero train-vae``.
 
     Raises:
-        HeteroError: a file that is missing or damaged, or weights that do not fit the configuration.
+        HeteroError: see :func:`hetero.latent.open_own`.
     """
-    folder = Path(folder)
-    config = read_config(folder)
-    if config is None:
-        raise HeteroError(f"{folder} holds no config.json of a run.")
-    network, checkpoint = load_checkpoint(folder / CHECKPOINT)
-    latents = read_latents(folder / LATENTS)
-    if network.shape.box != config.box or latents.mean.ndim != 2 or latents.mean.shape[1] != network.shape.zdim:
-        raise HeteroError(
-            f"The weights in {folder / CHECKPOINT} do not fit the run: a box of {network.shape.box} and latents of "
-            f"{network.shape.zdim} numbers, where config.json has a box of {config.box} and {LATENTS} has latents of "
-            f"shape {latents.mean.shape}."
-        )
-    return Run(
-        folder=folder,
-        system=config.system,
-        settings=config.settings,
-        latents=latents.mean,
-        particle_index=latents.particle_index,
-        apix=config.apix,
-        box=config.box,
-        decoder=VolumeDecoder(network, checkpoint["sd"], checkpoint["mean"]),
-        log_variance=latents.log_variance,
-        epoch=checkpoint["epoch"],
-    )
+    return open_own(folder, _weights)
+
+
+def _weights(path: Path) -> Weights:
+    network, found = load_checkpoint(path)
+    decoder = VolumeDecoder(network, found["sd"], found["mean"], base=base_in(found, path))
+    return Weights(decoder, network.shape.box, network.shape.zdim, found["epoch"])
+
+
+def base_in(found: dict[str, Any], path: Path) -> Base | None:
+    """The maps that the network of a checkpoint adds to; None where there are none.
+
+    Raises:
+        HeteroError: they are damaged.
+    """
+    values = found.get("base")
+    if values is None:
+        return None
+    names = [f.name for f in fields(Base)]
+    parts = [values.get(name) for name in names] if isinstance(values, dict) else [None]
+    if not all(isinstance(part, torch.Tensor) and bool(part.isfinite().all()) for part in parts):
+        raise HeteroError(f"{path} lacks the maps that its network adds to; the file is damaged.")
+    return Base(*(part.float().numpy() for part in parts))

@@ -21,6 +21,8 @@ class Preset:
         matched: the encoder's images are multiplied by the CTF, not by its sign alone.
         held_out: share of the particles that are only judged by.
         patience: epochs of the last stage without a better held-out loss; 0 for never stopping early.
+        base: "regression": where training starts from a run, maps are first fitted to the latents there, and the
+            network learns what to add (:mod:`hetero.drgn.base`); "none": it learns maps from nothing.
     """
 
     epochs: int
@@ -39,6 +41,7 @@ class Preset:
     matched: bool = False
     held_out: float = 0.0
     patience: int = 0
+    base: str = "none"
 
 
 PRESETS = {
@@ -51,6 +54,6 @@ PRESETS = {
     # images it has learned from: so it is reported, and does not stop the training.
     "ours": Preset(
         20, 32, 5e-4, 256, 3, 256, 3, "gaussian", stages=((0.5, 0.375), (0.1, 0.65), (0.4, 1.0)), sees=0.5,
-        matched=True, held_out=0.05,
+        matched=True, held_out=0.05, base="regression",
     ),
 }  # fmt: skip

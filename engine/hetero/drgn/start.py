@@ -1,16 +1,31 @@
 """Latents of an earlier run of the same particles, as a start."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hetero.errors import HeteroError
-from hetero.latent import LATENTS, Latents, read_latents
+from hetero.latent import LATENTS, read_latents
 
 _UNKNOWN = -3.0  # log-variance where the run gives none: a fifth of a standard deviation of the prior
 
 
-def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Latents to start from, in the units of a VAE's prior.
+
+    Attributes:
+        mean, log_variance: ``(n, zdim)`` float32.
+        known: how many of the zdim numbers come from the run; the others are zero.
+    """
+
+    mean: np.ndarray
+    log_variance: np.ndarray
+    known: int
+
+
+def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Start:
     """Latents of particles from the ``latents.npz`` of a run, in the units of a VAE's prior.
 
     They are centred, turned to their principal axes where they have more numbers than are wanted, filled up with zeros
@@ -43,8 +58,8 @@ def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
     variance = np.exp(found.log_variance[place].astype(float)) if known else np.full(mean.shape, np.nan)
     mean -= mean.mean(axis=0)
     if mean.shape[1] > zdim:
-        _, _, axes = np.linalg.svd(mean, full_matrices=False)
-        mean, variance = mean @ axes[:zdim].T, variance @ (axes[:zdim] ** 2).T
+        axes = np.linalg.svd(mean, full_matrices=False)[2][:zdim]
+        mean, variance = mean @ axes.T, variance @ (axes**2).T
     scale = mean.std(axis=0).max()
     if not scale > 0:
         raise HeteroError(f"The latents in {path} are the same for all particles; nothing can start from them.")
@@ -52,7 +67,7 @@ def read_start(folder: Path | str, rows: np.ndarray, zdim: int) -> Latents:
     log_variance = np.zeros((len(rows), zdim))
     filled[:, : mean.shape[1]] = mean / scale
     log_variance[:, : mean.shape[1]] = np.log(variance / scale**2 + 1e-6) if known else _UNKNOWN
-    return Latents(filled.astype(np.float32), rows, log_variance.astype(np.float32))
+    return Start(filled.astype(np.float32), log_variance.astype(np.float32), mean.shape[1])
 
 
 def _places(index: np.ndarray, rows: np.ndarray) -> np.ndarray:

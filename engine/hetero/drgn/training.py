@@ -8,15 +8,17 @@ import numpy as np
 import torch
 
 from hetero.drgn.autoencoder import Autoencoder
+from hetero.drgn.base import Base, BaseSlices
 from hetero.drgn.decoder import CoordinateDecoder
 from hetero.drgn.encoder import ImageEncoder, LatentTable
-from hetero.drgn.files import CHECKPOINT, load_checkpoint, save_checkpoint
+from hetero.drgn.files import load_checkpoint, save_checkpoint
 from hetero.drgn.focus import Focus
 from hetero.drgn.images import PreparedImages
 from hetero.drgn.poses import PoseTable, Refinement, refined
 from hetero.drgn.presets import Preset
 from hetero.drgn.shape import DecoderShape
-from hetero.latent import LATENTS, Latents, newest_whole, write_latents
+from hetero.drgn.start import Start
+from hetero.latent import CHECKPOINT, LATENTS, Latents, newest_whole, write_latents
 from hetero.particles.refined_poses import write_refined_poses
 from hetero.training.plan import stage_of
 from hetero.training.team import Team
@@ -40,6 +42,8 @@ class Model:
         seed: of the weights that training begins with.
         focus: the loss and the encoder look at pictures inside this mask.
         poses: how they are refined; None where they are kept.
+        start: latents of the same particles to start from.
+        base: maps that the network adds to.
     """
 
     zdim: int
@@ -51,21 +55,23 @@ class Model:
     seed: int = 0
     focus: Focus | None = None
     poses: Refinement | None = None
+    start: Start | None = None
+    base: Base | None = None
 
 
 class DrgnTask:
-    """A :class:`hetero.training.loop.Task`. Its items are images: every copy of a particle is one.
+    """A :class:`hetero.training.task.Task`. Its items are images: every copy of a particle is one.
 
     Args:
         folder: where checkpoint and latents go.
         images: what is learned from.
         model: what is built.
         team: who trains it.
-        start: latents of the same particles to start from.
     """
 
-    def __init__(self, folder: Path, images: PreparedImages, model: Model, team: Team, start: Latents | None = None):
-        self.folder, self.images, self.settings, self.team, self.start = folder, images, model, team, start
+    def __init__(self, folder: Path, images: PreparedImages, model: Model, team: Team):
+        self.folder, self.images, self.settings, self.team, self.start = folder, images, model, team, model.start
+        self._base = None if model.base is None else BaseSlices(model.base, images.disc)
         self.noise = model.zdim
         self.in_last_stage = False
         self.model = self._build().to(team.device)
@@ -89,7 +95,7 @@ class DrgnTask:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(wanted.seed)
-            decoder, encoder = CoordinateDecoder(shape), None
+            decoder, encoder = CoordinateDecoder(shape, wanted.base is not None), None
             if wanted.zdim and wanted.table:
                 encoder = LatentTable(*self._first_table())
             elif wanted.zdim:
@@ -98,7 +104,7 @@ class DrgnTask:
                     seen, wanted.zdim, preset.encoder_width, preset.encoder_layers, self.start is not None
                 )
             poses = PoseTable(len(self.images) // self.images.copies, disc.box) if wanted.poses else None
-        return Autoencoder(decoder, encoder, disc, preset.matched, poses)
+        return Autoencoder(decoder, encoder, disc, preset.matched, poses, wanted.base, self.images.sd)
 
     def _first_table(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self.start is not None:
@@ -136,6 +142,9 @@ class DrgnTask:
         """A batch: :class:`hetero.drgn.autoencoder.Autoencoder` says what is in it."""
         del seed
         batch = self._seen(items, max(self.model.points, self._encoder_pixels()))
+        if self._base is not None:
+            slices = self._base(self._rotations[items], self.model.points) / np.float32(self.images.sd)
+            batch["base"] = torch.from_numpy(slices)
         if noise is not None:
             batch["noise"] = torch.from_numpy(noise)
         return batch
@@ -165,8 +174,9 @@ class DrgnTask:
         at = state["at"]
         epoch = at["epoch"] - 1
         save_checkpoint(
-            self.folder / CHECKPOINT, self.model.decoder, self.images.sd, epoch=epoch, training=state, system="drgn"
-        )
+            self.folder / CHECKPOINT, self.model.decoder, self.images.sd, epoch=epoch, base=self.settings.base,
+            training=state, system="drgn",
+        )  # fmt: skip
 
     def kept(self) -> dict[str, Any] | None:
         """The state of ``checkpoint.pt``, where there is one."""

@@ -8,7 +8,9 @@ from threading import Lock
 import numpy as np
 import torch
 
+from hetero.drgn.base import Base
 from hetero.drgn.decoder import ACTIVATE, CoordinateDecoder, in_stored_half
+from hetero.linear.decoder import LinearDecoder
 
 _POINTS = {"cpu": 2048, "cuda": 1 << 15}  # coordinates in hand: on a CPU a layer's values stay in its cache
 _AT_ONCE = {"cpu": 8, "cuda": 16}  # latents that share the encoded coordinates
@@ -31,11 +33,20 @@ class VolumeDecoder:
         sd: of the images' Hartley transforms, by which they were divided.
         mean: of the same, which was taken off.
         device: a GPU where there is one, if not given.
+        base: maps that the network (fourier family) adds to: see :class:`hetero.drgn.base.Base`.
     """
 
-    def __init__(self, network: CoordinateDecoder, sd: float = 1.0, mean: float = 0.0, device: str | None = None):
+    def __init__(
+        self,
+        network: CoordinateDecoder,
+        sd: float = 1.0,
+        mean: float = 0.0,
+        device: str | None = None,
+        base: Base | None = None,
+    ):
         self.shape = network.shape
-        self.sd, self.mean = sd, mean
+        self.sd, self.mean, self.base = sd, mean, base
+        self._under = None if base is None else LinearDecoder(base.maps[0], base.maps[1:])
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._activate = ACTIVATE[network.shape.activation]
 
@@ -57,12 +68,20 @@ class VolumeDecoder:
         build = _map_of_fourier if self.shape.domain == "fourier" else _map_of_hartley
         at_once = _AT_ONCE[self.device.type]
         for start in range(0, len(z), at_once):
-            spectra = self._spectra(torch.tensor(z[start : start + at_once]), box)
-            for spectrum in spectra:
+            part = z[start : start + at_once]
+            spectra = self._spectra(torch.tensor(part), box)
+            if self.base is not None:
+                radius = np.linalg.norm(_lattice(box, self.shape.domain).points, axis=1)
+                spectra *= torch.from_numpy(self.base.spread_at(radius) / np.float32(self.sd)).to(self.device)
+            for row, spectrum in zip(part, spectra, strict=True):
                 data = build(spectrum, box) * (self.sd / self.shape.box**3)
                 # A constant over all Hartley voxels is a single voxel in the middle.
                 data[(box // 2,) * 3] += self.mean * (box / self.shape.box) ** 3
-                yield data.cpu().numpy()
+                yield data.cpu().numpy() if self.base is None else data.cpu().numpy() + self._beneath(row, box)
+
+    def _beneath(self, z: np.ndarray, box: int) -> np.ndarray:
+        """The base's map ``(box, box, box)`` of a latent ``(zdim,)``."""
+        return next(self._under(self.base.functions(torch.tensor(z[None], dtype=torch.float32)).numpy(), box))
 
     def _spectra(self, z: torch.Tensor, box: int) -> torch.Tensor:
         """``(b, outputs, p)`` values of the network at the lattice's points."""
