@@ -19,6 +19,8 @@ from hetero.level.predict import PACKAGED_WEIGHTS, network_levels  # noqa: E402
 from hetero.level.simulate import simulate_map  # noqa: E402
 from hetero.maps import Structure, Volume, write_map  # noqa: E402
 
+_RATIOS = np.linspace(-0.5, 0.5, 101)
+
 
 def test_soft_count_loss_is_the_papers():
     values, predicted, true = torch.tensor([[-0.9, 0.1, 0.5]]), torch.tensor([-0.5]), torch.tensor([0.2])
@@ -64,19 +66,26 @@ def test_small_training_learns_and_its_weights_come_back(tmp_path, globule):
 def test_a_correction_is_learned_where_fits_are_wrong_alike_and_else_left_out(globule):
     """Levels whose true ones enclose 30 % more; and levels that are right, of which nothing can be learned."""
     network = load_network(PACKAGED_WEIGHTS)
-    structures = [globule(i, 900 + 300 * i) for i in range(3)]
-    volumes = [known.volume for known in simulated_levels(structures, 50, "correction", 0, 32)]
     network.correction = CorrectionNetwork()
-    fits = [answer.fit for _, answer in network_levels(volumes, network)]
-    right = [KnownLevel(volume, float(fit.level)) for volume, fit in zip(volumes, fits, strict=True)]
-    wrong = [KnownLevel(volume, float(fit.other(np.log(1.3)))) for volume, fit in zip(volumes, fits, strict=True)]
-    assert not training.train_correction(network, right, seed=0)
+    structures = [globule(i, 900 + 100 * i) for i in range(10)]
+    known = list(simulated_levels(structures, 50, "correction", 0, 32))
+    fits = [answer.fit for _, answer in network_levels([one.volume for one in known], network)]
+
+    def with_levels(log_ratio):
+        pairs = zip(known, fits, strict=True)
+        return [KnownLevel(one.volume, float(fit.other(log_ratio)), one.molecule) for one, fit in pairs]
+
+    assert training.train_correction(network, with_levels(0.0), seed=0) == 0
     assert not network.correction(torch.randn(5, FEATURES)).any()
-    assert training.train_correction(network, wrong, seed=0)
-    more = [np.log(fit.number / (v.data >= found.level).sum()) for v, fit, (_, found) in
-            zip(volumes, fits, network_levels(volumes, network), strict=True)]  # fmt: skip
-    assert np.median(more) == pytest.approx(-np.log(1.3), abs=0.05)
-    assert not training.train_correction(network, wrong[:10], seed=0)  # too few to judge by
+    wrong = with_levels(np.log(1.3))
+    assert training.train_correction(network, wrong, seed=0) > 0.7
+    corrected = [answer for _, answer in network_levels([one.volume for one in known], network)]
+    shift = [np.interp(answer.level, fit.other(_RATIOS)[::-1], _RATIOS[::-1]) for answer, fit in
+             zip(corrected, fits, strict=True)]  # fmt: skip
+    assert np.median(shift) == pytest.approx(np.log(1.3), abs=0.08)
+    unlike = network.correction.centre + 50 * network.correction.width
+    assert not network.correction(unlike[None]).any()
+    assert training.train_correction(network, wrong[:8], seed=0) == 0  # too few molecules to judge by
 
 
 def test_any_number_of_processes_simulates_the_same_maps(globule):

@@ -87,7 +87,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         simulated = simulated_levels(from_structures, maps, purpose, settings.seed, settings.max_box)
         return simulated if from_structures else labelled_levels(from_labels)
 
-    corrected = False
+    corrected = 0.0
     if isinstance(network, LevelNetwork) and settings.correction_maps:
         maps = known("correction", training, labelled, settings.correction_maps)
         corrected = train_correction(network, maps, settings.seed, progress)
@@ -129,7 +129,7 @@ def describe(result: dict[str, Any]) -> str:
             f"training {seconds['training']:.0f} s",
             "mean loss of each epoch: " + ", ".join(f"{loss:.4f}" for loss in result["losses"]),
         ]
-    lines.append("levels are corrected by what was learned on further maps" if result["corrected"] else "no correction")
+    lines.append(f"of the correction learned on further maps {result['corrected']:.0%} counts")
     if result["held_out"]:
         lines.append(f"held-out structures: {', '.join(result['held_out'])}")
         lines += _report_lines(result["report"])

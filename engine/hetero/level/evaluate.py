@@ -22,10 +22,11 @@ _WITHIN = 0.68  # of true volumes lie inside the stated error
 
 @dataclass(frozen=True, eq=False)
 class KnownLevel:
-    """A map and its true level, in the map's own values."""
+    """A map and its true level, in the map's own values; ``molecule`` is what it shows."""
 
     volume: Volume
     level: float
+    molecule: str = ""
 
     @property
     def normalised(self) -> float:
@@ -40,13 +41,14 @@ def simulated_levels(
     ``"uncertainty"``, ``"correction"``)."""
     for i in range(maps):
         rng = np.random.default_rng([seed, _PURPOSES[purpose], i])
-        simulated = simulate_map(structures[i % len(structures)], rng, max_box)
-        yield KnownLevel(Volume(simulated.data, simulated.apix), simulated.level)
+        structure = structures[i % len(structures)]
+        simulated = simulate_map(structure, rng, max_box)
+        yield KnownLevel(Volume(simulated.data, simulated.apix), simulated.level, structure.name)
 
 
 def labelled_levels(labelled: Iterable[LabelledMap]) -> Iterator[KnownLevel]:
     """Maps with levels that people chose."""
-    return (KnownLevel(one.read(), one.level) for one in labelled)
+    return (KnownLevel(one.read(), one.level, str(one.path)) for one in labelled)
 
 
 def evaluate_levels(

@@ -99,21 +99,30 @@ class EnvelopeNetwork(nn.Module):
 class CorrectionNetwork(nn.Module):
     """What :func:`hetero.level.correction.describe_fit` saw, to the log of the true volume over the enclosed one.
 
-    Says 0 until it is trained.
+    Says 0 until it is trained, and of what is unlike all that it has learned from.
+
+    Attributes:
+        centre, width: ``(FEATURES,)`` mean and s.d. of what was seen in training.
+        inverse: ``(FEATURES, FEATURES)`` inverse covariance of what was seen, in units of ``width``.
+        usual: squared distance (Mahalanobis) within which nearly all of it lay; at twice that nothing is corrected.
+        share: how much of what the layers say counts.
     """
 
     def __init__(self):
         super().__init__()
         self.register_buffer("centre", torch.zeros(FEATURES))
         self.register_buffer("width", torch.ones(FEATURES))
+        self.register_buffer("inverse", torch.eye(FEATURES))
+        self.register_buffer("usual", torch.tensor(1.0))
+        self.register_buffer("share", torch.tensor(0.0))
         self.layers = nn.Sequential(nn.Linear(FEATURES, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         """``(b, FEATURES)`` to ``(b,)``, at most ``LARGEST``."""
-        standard = ((numbers - self.centre) / self.width).clamp(-4, 4)
-        return LARGEST * torch.tanh(self.layers(standard)[:, 0] / LARGEST)
+        standard = (numbers - self.centre) / self.width
+        distance = torch.einsum("bi,ij,bj->b", standard, self.inverse, standard)
+        trust = (2 - distance / self.usual).clamp(0, 1) * self.share
+        return trust * LARGEST * torch.tanh(self.layers(standard.clamp(-4, 4))[:, 0] / LARGEST)
 
 
 class LevelNetwork(nn.Module):

@@ -30,6 +30,8 @@ _RATIOS = np.linspace(-LARGEST, LARGEST, 41)
 _CORRECTION_BATCH, _CORRECTION_EPOCHS, _CORRECTION_STEPS = 64, 100, 600  # the last is the least number
 _SEEN_NOISE = 0.2  # s.d., of what is seen: among few thousand maps a network would learn each of them
 _FEWEST_JUDGES = 10  # maps: fewer do not tell whether a correction is any good
+_PARTS = np.linspace(0, 1, 11)
+_USUAL = 0.99  # of the maps that a correction learns from are not unusual
 _DICE_WIDTH = 0.01  # wider than in prediction, so that the gradient reaches more of the map
 
 
@@ -144,44 +146,62 @@ def train_network(
     return network.cpu().eval()
 
 
-def train_correction(network: LevelNetwork, maps: Iterable[KnownLevel], seed: int, progress: Progress = silent) -> bool:
+def train_correction(
+    network: LevelNetwork, maps: Iterable[KnownLevel], seed: int, progress: Progress = silent
+) -> float:
     """Fit ``network.correction`` to what the rest of the network finds in maps with known levels.
 
-    The loss is the mean absolute error of the normalised level. A fifth of the maps only judges: a correction that does
-    not make their errors smaller is left out, and says 0.
+    The loss is the mean absolute error of the normalised level. How much of the correction counts is found on a fifth
+    of the molecules, by a first fit that has not seen them: what makes their errors smallest.
 
     Returns:
-        whether there is a correction.
+        that share; 0 where there are too few molecules to tell, or none of it helps.
     """
     network.correction = CorrectionNetwork()
     fits = _Fits.of(network, maps, progress)
-    order = np.random.default_rng([seed, 8]).permutation(len(fits.seen))
-    judges, learned = np.split(torch.from_numpy(order), [len(order) // 5])
-    if len(judges) < _FEWEST_JUDGES:
-        return False
+    groups = np.unique(fits.groups)
+    away = np.random.default_rng([seed, 8]).permutation(groups)[: len(groups) // 5]
+    judging = torch.from_numpy(np.isin(fits.groups, away))
+    if len(away) == 0 or judging.sum() < _FEWEST_JUDGES:
+        return 0.0
+    judges = torch.nonzero(judging)[:, 0]
+    first = _fitted_correction(fits, torch.nonzero(~judging)[:, 0], seed, progress)
+    with torch.inference_mode():
+        said = first(fits.seen[judges])
+        errors = [float(fits.errors(judges, share * said).mean()) for share in _PARTS]
+    best = float(_PARTS[int(np.argmin(errors))])
+    if best > 0:
+        network.correction = _fitted_correction(fits, torch.arange(len(fits.seen)), seed, progress)
+        network.correction.share.fill_(best)
+    return best
+
+
+def _fitted_correction(fits: "_Fits", rows: torch.Tensor, seed: int, progress: Progress) -> CorrectionNetwork:
+    """A correction learned from some of the maps, all of which counts."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         correction = CorrectionNetwork()
-        correction.centre.copy_(fits.seen[learned].mean(0))
-        correction.width.copy_(fits.seen[learned].std(0) + 1e-6)
+        seen = fits.seen[rows]
+        correction.centre.copy_(seen.mean(0))
+        correction.width.copy_(seen.std(0) + 1e-6)
+        standard = ((seen - correction.centre) / correction.width).double()
+        inverse = torch.linalg.inv(torch.cov(standard.T) + 0.01 * torch.eye(FEATURES, dtype=torch.float64))
+        correction.inverse.copy_(inverse)
+        correction.usual.copy_(torch.quantile(torch.einsum("bi,ij,bj->b", standard, inverse, standard), _USUAL))
+        correction.share.fill_(1.0)
         optimiser = torch.optim.AdamW(correction.parameters(), lr=2e-3, weight_decay=1e-2)
-        steps = max(_CORRECTION_STEPS, _CORRECTION_EPOCHS * len(learned) // _CORRECTION_BATCH)
+        steps = max(_CORRECTION_STEPS, _CORRECTION_EPOCHS * len(rows) // _CORRECTION_BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
         for step in range(steps):
             if step % 100 == 0:
                 progress(step, steps, "learning to correct")
-            chosen = learned[torch.randint(len(learned), (_CORRECTION_BATCH,))]
+            chosen = rows[torch.randint(len(rows), (_CORRECTION_BATCH,))]
             noise = _SEEN_NOISE * correction.width * torch.randn(len(chosen), FEATURES)
             optimiser.zero_grad()
             fits.errors(chosen, correction(fits.seen[chosen] + noise)).mean().backward()
             optimiser.step()
             schedule.step()
-    with torch.inference_mode():
-        before = fits.errors(judges, torch.zeros(len(judges))).mean()
-        after = fits.errors(judges, correction(fits.seen[judges])).mean()
-    if after < before:
-        network.correction = correction.eval()
-    return bool(after < before)
+    return correction.eval()
 
 
 @dataclass(frozen=True)
@@ -192,22 +212,26 @@ class _Fits:
         seen: ``(n, FEATURES)``.
         levels: ``(n, len(_RATIOS))`` normalised levels after a correction by each of ``_RATIOS``.
         true: ``(n,)`` normalised levels.
+        groups: ``(n,)`` names of the molecules.
     """
 
     seen: torch.Tensor
     levels: torch.Tensor
     true: torch.Tensor
+    groups: np.ndarray
 
     @classmethod
     def of(cls, network: LevelNetwork, maps: Iterable[KnownLevel], progress: Progress) -> "_Fits":
-        rows = []
+        rows, groups = [], []
         for i, known in enumerate(maps):
             progress(i, 0, "looking at fits")
             ((_, answer),) = network_levels([known.volume], network)
             if not isinstance(answer, HeteroError):
                 levels = normalise_level(answer.fit.other(_RATIOS), LevelScale.of(known.volume.data))
                 rows.append((answer.seen, levels, known.normalised))
-        return cls(*(torch.tensor(np.array(part), dtype=torch.float32) for part in zip(*rows, strict=True)))
+                groups.append(known.molecule)
+        parts = zip(*rows, strict=True) if rows else np.zeros((3, 0))
+        return cls(*(torch.tensor(np.array(part), dtype=torch.float32) for part in parts), np.array(groups, dtype=str))
 
     def errors(self, chosen: torch.Tensor, correction: torch.Tensor) -> torch.Tensor:
         """``(b,)`` absolute errors of the normalised level; between the tabled corrections it is linear."""
