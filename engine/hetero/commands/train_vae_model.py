@@ -1,6 +1,7 @@
 """What ``hetero train-vae`` makes of its settings: checked, and in the words of :mod:`hetero.drgn`."""
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from hetero.commands import check_range
 from hetero.drgn.presets import PRESETS, Preset
 from hetero.errors import HeteroError
-from hetero.latent import CHECKPOINT
+from hetero.latent import CHECKPOINT, newest_whole
+from hetero.maps import MapWarning
 from hetero.particles import Particles
 from hetero.progress import Progress
 
@@ -116,9 +118,11 @@ def base_of(settings: "Settings", preset: Preset, images, start, progress: Progr
     from hetero.drgn.files import base_in, load_checkpoint
     from hetero.linear.files import read_noise
 
-    kept = settings.out / CHECKPOINT
-    if kept.is_file():
-        return base_in(load_checkpoint(kept)[1], kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MapWarning)  # of a damaged checkpoint the training itself tells
+        kept = newest_whole(settings.out / CHECKPOINT, lambda path: {"base": base_in(load_checkpoint(path)[1], path)})
+    if kept is not None:
+        return kept["base"]
     if preset.base == "none" or start is None or settings.refine_poses or images.particles.ctf is None:
         return None
     return fit_base(images, start, read_noise(settings.start), progress)
