@@ -166,8 +166,10 @@ class FittedLevel:
         return float(np.interp(self.level - self.background, self.edges, self.enclosed))
 
     def other(self, log_ratio: float | np.ndarray) -> float | np.ndarray:
-        """The level that encloses ``exp(log_ratio)`` times as many voxels."""
-        return self.background + np.interp(-self.number * np.exp(log_ratio), -self.enclosed, self.edges)
+        """The level that encloses ``exp(log_ratio)`` times as many voxels; of several the nearest."""
+        found = self.background + np.interp(-self.number * np.exp(log_ratio), -self.enclosed, self.edges)
+        lowered, raised = np.minimum(found, self.level), np.maximum(found, self.level)
+        return np.where(np.equal(log_ratio, 0), self.level, np.where(np.greater(log_ratio, 0), lowered, raised))
 
 
 def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray) -> FittedLevel:
