@@ -25,7 +25,8 @@ _MOST_UNPACKED = 100  # and beyond that to so many times its size
 _TORCH_HEAD = 64 << 20  # bytes of the pickle in an archive of torch, which holds names and shapes alone
 _TORCH_NAMES = {
     "collections OrderedDict", "torch Size", "torch device", "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter", "_codecs encode", "torch.nn.modules.loss MSELoss", "__builtin__ set", "builtins set",
+    "torch._utils _rebuild_parameter", "_codecs encode", "torch.nn.modules.loss MSELoss",
+    "__builtin__ set", "builtins set",
     "numpy ndarray", "numpy dtype",
     *(f"numpy.{core}.multiarray {name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
 }  # fmt: skip
