@@ -30,7 +30,7 @@ _RATIOS = np.linspace(-LARGEST, LARGEST, 41)
 _CORRECTION_BATCH, _CORRECTION_EPOCHS, _CORRECTION_STEPS = 64, 100, 600  # the last is the least number
 _SEEN_NOISE = 0.2  # s.d., of what is seen: among few thousand maps a network would learn each of them
 _FEWEST_JUDGES = 10  # maps: fewer do not tell whether a correction is any good
-_PARTS = np.linspace(0, 1, 11)
+_PARTS = np.linspace(0, 0.7, 8)  # never all of it: the maps are simulated, and people's are not quite like them
 _USUAL = 0.99  # of the maps that a correction learns from are not unusual
 _DICE_WIDTH = 0.01  # wider than in prediction, so that the gradient reaches more of the map
 
