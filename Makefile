@@ -34,7 +34,7 @@ test-engine: lint
 # numpy and without torch.
 test-chimerax: $(ENGINE_READY) $(CHIMERAX_READY)
 	HETERO_PYTHON=$(abspath $(ENGINE))/bin/python $(CHIMERAX)/bin/python -m pytest -p no:xvfb tests/chimerax_bundle -m "not slow"
-	PYTHONPATH=engine $(CHIMERAX)/bin/python -m pytest tests/engine -m "not slow"
+	PYTHONPATH=$(abspath engine) $(CHIMERAX)/bin/python -m pytest tests/engine -m "not slow"
 
 test-slow: $(ENGINE_READY)
 	$(ENGINE)/bin/python -m pytest -m slow
