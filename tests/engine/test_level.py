@@ -24,15 +24,14 @@ from hetero.level.framing import (
     COARSE,
     GRID,
     Region,
-    agreeing_threshold,
     best_level,
-    fitting_threshold,
     frame_map,
     frame_weights,
     molecule_region,
     zoom_frame,
 )
 from hetero.level.predict import MapOutline
+from hetero.level.thresholds import agreeing_threshold, fitting_threshold
 from hetero.maps import Volume
 
 PERCENTILE = LevelMethod("percentile")

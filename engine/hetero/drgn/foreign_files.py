@@ -14,7 +14,6 @@ from hetero.pickles import read_pickles
 
 CONFIGS = ("config.yaml", "config.pkl")
 _LARGEST_CONFIG = 1 << 20  # bytes
-_MOST = 1 << 15  # units, waves or latent numbers
 _NUMBERED = re.compile(r"weights\.(\d{1,9})\.pkl")
 
 

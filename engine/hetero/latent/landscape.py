@@ -10,8 +10,6 @@ from hetero.errors import HeteroError
 from hetero.maps import Ensemble
 from hetero.progress import Progress, silent
 
-LINKAGES = ("average", "ward", "complete", "single")
-
 
 def shared_mask(volumes: Iterable[np.ndarray], apix: float, dilate: float = 5.0) -> np.ndarray:
     """Where any of the maps has density: above half its 99.99th percentile, and ``dilate`` Å around.

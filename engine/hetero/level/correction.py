@@ -7,7 +7,8 @@ low.
 
 import numpy as np
 
-from hetero.level.framing import FittedLevel, Frame
+from hetero.level.framing import Frame
+from hetero.level.thresholds import FittedLevel
 
 _SHARES = np.array([0.02, 0.1, 0.3, 0.5, 0.7, 0.85, 1.15, 1.4, 1.8, 2.5, 4.0])  # of the enclosed voxels
 _SHELLS = 10

@@ -11,9 +11,10 @@ from threadpoolctl import ThreadpoolController
 
 from hetero.errors import HeteroError
 from hetero.level.correction import describe_fit
-from hetero.level.framing import FittedLevel, best_level, frame_map, molecule_region, zoom_frame
+from hetero.level.framing import best_level, frame_map, molecule_region, zoom_frame
 from hetero.level.methods import LevelMethod, simple_level
 from hetero.level.normalise import check_values, denormalise_level
+from hetero.level.thresholds import FittedLevel
 from hetero.maps import DALTON_PER_A3, Volume
 from hetero.progress import Progress, silent
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from hetero.level.framing import agreeing_threshold
+from hetero.level.thresholds import agreeing_threshold
 from hetero.maps import Structure
 
 VOLUME_PER_ELECTRON = 2.65  # Å^3: a residue has 110 Da and 51 electrons (without hydrogens), at 0.81 Da/Å^3

@@ -36,7 +36,7 @@ _DICE_WIDTH = 0.01  # wider than in prediction, so that the gradient reaches mor
 
 
 def agreeing_level(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Differentiable twin of :func:`hetero.level.framing.agreeing_threshold`, on a coarse grid of thresholds.
+    """Differentiable twin of :func:`hetero.level.thresholds.agreeing_threshold`, on a coarse grid of thresholds.
 
     Args:
         values: ``(b, v)`` map values from 0 to 1 (others are clamped).
