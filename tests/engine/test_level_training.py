@@ -246,7 +246,7 @@ def test_two_per_cent_of_the_training_beat_the_percentile(tmp_path, globule):
     for i in range(6):
         _write_pdb(folder / f"s{i}.pdb", globule(i, 900 + 500 * i, 1 + i % 4, radius=22 + 5 * i))
     settings = train_level.Settings(folder, out=tmp_path / "w.pt", maps=240, epochs=2, held_out_maps=20, max_box=64,
-                                    correction_maps=60, processes=2, threads=2)  # fmt: skip
+                                    correction_maps=60, processes=2)  # fmt: skip
     result = train_level.run(settings)
     assert result["losses"][1] < 0.8 * result["losses"][0]
     report = result["report"]
