@@ -30,6 +30,9 @@ IDEAS = {
     "no start": (False, {}),
     "no start, no marching": (False, {"marching": "off"}),
     "paper": (False, {"preset": "paper"}),
+    "as upstream": (
+        False, {"preset": "cryodrgn", "width": 256, "encoder_width": 256, "batch": 8, "precision": "float32"}
+    ),  # what upstream() asks of cryoDRGN
 }
 REACH = {"discrete": 0.9, "continuous": 0.95}
 

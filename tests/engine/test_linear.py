@@ -13,10 +13,12 @@ from hetero.errors import Cancelled
 from hetero.linear import junk
 from hetero.linear.decoder import LinearDecoder
 from hetero.linear.em import em_step, start_components, start_mean
+from hetero.linear.full import image_power, regularised, solve_halves
 from hetero.linear.grid import Grid
-from hetero.linear.halves import alignment, shell_correlation, trusted_radius
-from hetero.linear.posterior import Statistics, posterior, statistics
+from hetero.linear.halves import alignment, shell_correlation, split, trusted_radius
+from hetero.linear.posterior import Posterior, Statistics, posterior, statistics
 from hetero.linear.slices import disc, read_slices
+from hetero.linear.solve import Equations
 from hetero.linear.store import read_store
 from hetero.maps import read_map
 from hetero.particles import open_particles, write_stack, write_star
@@ -307,6 +309,22 @@ def test_halves_agree_to_the_shell_where_noise_begins():
     np.testing.assert_allclose(curve[:9], 1, atol=1e-6)
     assert np.abs(curve[11:]).max() < 0.1
     assert trusted_radius(first, second, 14) == 9
+
+
+def test_the_prior_of_the_last_fit_is_as_strong_as_the_truth_asks_for(known, monkeypatch):
+    path, state, maps = known
+    particles = open_particles(path).subset(np.flatnonzero(state == 0))
+    n, plain = len(particles), Equations.with_prior
+    alone = Posterior(np.zeros((n, 0), np.float32), np.zeros((n, 0, 0), np.float32), np.zeros(n))  # the mean, no latents
+    noise = image_power(particles, BOX, disc(BOX // 2 - 1))
+    halves, equations = solve_halves(particles, split(None, n), alone, noise, BOX, silent)
+
+    def error(times):
+        monkeypatch.setattr(Equations, "with_prior", lambda self, power: plain(self, times * power))
+        return np.linalg.norm(regularised(halves, equations)[0][0] - maps[0]) / np.linalg.norm(maps[0])
+
+    errors = [error(times) for times in (1 / 16, 1, 16)]
+    assert errors[1] < 0.9 * min(errors[0], errors[2])
 
 
 def test_components_turn_onto_each_other():

@@ -17,7 +17,7 @@ from hetero.particles import Particles
 from hetero.progress import Progress
 
 _HALF_ITERATIONS = 15  # enough to see what the halves agree on
-_ITERATIONS = 60  # fewer leave the last third of the shells short of what the data hold
+_ITERATIONS = 30  # fewer leave the outer shells short of what the data hold
 _EDGE = 0.05  # of the soft mask, beyond which there is no density
 _LOOKED_AT = 1000  # images from which the noise is estimated
 _INFORMATION = 0.98  # share of what the components tell about latents that the final radius keeps
@@ -96,9 +96,11 @@ def regularised(halves: list[np.ndarray], equations: Equations) -> tuple[np.ndar
     # of the mean of both halves, the share of its power that is signal
     signal = shell_power(sum(halves) / 2) * 2 * smooth / (1 + smooth)
     signal[:, 0] = signal[:, 1]
+    where = soft > _EDGE
     nothing = np.zeros_like(halves[0])
-    equations = replace(equations, grid=Grid(equations.grid.box, soft > _EDGE))
-    maps = equations.with_prior(signal).step(nothing, ridge=0, iterations=_ITERATIONS)
+    equations = replace(equations, grid=Grid(equations.grid.box, where))
+    # all of the signal comes from there, and the prior is that of a box full of it
+    maps = equations.with_prior(signal / where.mean()).step(nothing, ridge=0, iterations=_ITERATIONS)
     return maps, curve
 
 
