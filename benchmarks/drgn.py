@@ -31,7 +31,8 @@ IDEAS = {
     "no start, no marching": (False, {"marching": "off"}),
     "paper": (False, {"preset": "paper"}),
     "as upstream": (
-        False, {"preset": "cryodrgn", "width": 256, "encoder_width": 256, "batch": 8, "precision": "float32"}
+        False,
+        {"preset": "cryodrgn", "width": 256, "encoder_width": 256, "batch": 8, "precision": "float32"},
     ),  # what upstream() asks of cryoDRGN
 }
 REACH = {"discrete": 0.9, "continuous": 0.95}

@@ -315,7 +315,7 @@ def test_the_prior_of_the_last_fit_is_as_strong_as_the_truth_asks_for(known, mon
     path, state, maps = known
     particles = open_particles(path).subset(np.flatnonzero(state == 0))
     n, plain = len(particles), Equations.with_prior
-    alone = Posterior(np.zeros((n, 0), np.float32), np.zeros((n, 0, 0), np.float32), np.zeros(n))  # the mean, no latents
+    alone = Posterior(np.zeros((n, 0), np.float32), np.zeros((n, 0, 0), np.float32), np.zeros(n))  # no latents
     noise = image_power(particles, BOX, disc(BOX // 2 - 1))
     halves, equations = solve_halves(particles, split(None, n), alone, noise, BOX, silent)
 
