@@ -11,6 +11,7 @@ _COMMAND_MODULES = {
     "hetero blocks zone": "blocks_zone",
     "hetero decode": "decode",
     "hetero latent": "latent",
+    "hetero analyze": "analyze",
     "hetero path": "path",
     "hetero gaussians": "gaussians",
     "hetero quiver": "quiver",

@@ -49,6 +49,12 @@ class Job:
         return int(os.path.basename(self.folder))
 
     @property
+    def settings(self):
+        """What the engine was asked."""
+        with open(os.path.join(self.folder, "request.json"), encoding="utf-8") as file:
+            return json.load(file)["settings"]
+
+    @property
     def ended(self):
         """Whether there is nothing more to come."""
         return self.result is not None or bool(self.failure)

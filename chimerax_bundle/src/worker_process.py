@@ -20,6 +20,7 @@ from .process import start_process
 PROTOCOL = 1
 HELLO_TIMEOUT = 60.0  # seconds; a first import of numpy from a network disk is slow
 CANCEL_TIMEOUT = 5.0  # seconds that a cancelled request may take to stop before the worker is ended
+SILENCE = 60.0  # seconds without a word in the middle of a request, after which the user is told
 _MAX_LINE = 1 << 24  # characters of an answer; a longer line is no answer of ours
 _TICK = 0.05  # seconds between looks at the window while waiting
 COMMAND = ("-P", "-m", "hetero", "serve")  # -P: a folder called hetero in the working folder is not the engine
@@ -84,6 +85,8 @@ class Worker:
     def ask(self, verb, settings, progress):
         """The answer ``(result, warnings)`` to ``verb``; ``progress(done, total, message)`` is called on the way.
 
+        A worker that says nothing is waited for, as it may be at work; each minute ``progress`` tells so.
+
         Raises:
             UserError: the engine's one sentence; the request was stopped; or the worker is busy with another.
             WorkerGone: the worker died or wrote something else; it is closed.
@@ -144,9 +147,15 @@ class Worker:
         return hello
 
     def _answer(self, verb, progress):
+        heard = time.monotonic()
         while True:
             try:
                 message = self._next_message()
+                now = time.monotonic()
+                if message is None and now - heard > SILENCE:
+                    progress(0, 0, f"the engine has said nothing for {SILENCE:g} s; 'hetero stop' stops it")
+                if message is not None or now - heard > SILENCE:
+                    heard = now
                 if message is _GONE or message is _NOISE:
                     raise WorkerGone(self._obituary(message, verb))
                 if message is None or message.get("id") != self._request:

@@ -6,6 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from make_run_truth import latents, with_it
+from test_run import expected
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -129,6 +130,58 @@ def test_a_lasso_selects_and_the_mean_map_shows_it(session, run, log, panel, tmp
     np.testing.assert_allclose(point.z, latents()[with_it()].mean(axis=0), atol=1e-5)
     run("undo")
     assert not len(model.chosen)
+
+
+def test_the_images_of_a_lasso_are_reconstructed(session, run, panel, trained, monkeypatch):
+    """The particle file is asked for once."""
+    from Qt.QtWidgets import QFileDialog
+
+    asked = []
+    star = str(trained.parent / "particles.star")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: asked.append(1) or (star, ""))
+    run("hetero select #1 inside z1,z2 outline 0.1,-9,9,-9,9,9,0.1,9")
+    model = session.models.list()[0]
+    for _ in range(2):
+        panel._reconstruct()
+    assert asked == [1] and model.images == {"particles": star}
+    groups = [m for m in session.models.list() if m.name == "reconstruction"]
+    data = groups[1].child_models()[0].full_matrix().ravel()
+    likeness = [np.corrcoef(data, expected([side, 0]).ravel())[0, 1] for side in (0.5, -0.5)]
+    assert len(groups) == 2 and likeness[0] > 0.9 > likeness[1]
+    assert any(point.name == "mean" for point in model.points.values())  # the decoded one beside it
+
+
+def test_centers_of_clusters_and_paths_are_drawn(session, run, panel, settle, tmp_path):
+    panel._centers.click()
+    assert len(panel.canvas.centres) == 20 and "cluster" in panel.run.places.names
+    run("hetero latent #1 clusters 2 color cluster")
+    assert sorted(round(x, 1) for x, _, _ in panel.canvas.centres) == [-0.5, 0.5]
+    assert [text for *_, text in panel.canvas.centres] == ["0", "1"]
+    volume = run("hetero decode #1 center 1 clusters 2")
+    where = next((x, y) for x, y, text in panel.canvas.centres if text == "1")
+    np.testing.assert_allclose(panel.run.point_of(volume).z, where, atol=1e-5)
+    panel._centers.click()
+    assert not panel.canvas.centres and panel.color == "density"
+    series = run("hetero path #1 component 1 frames 5")
+    (way,) = panel.canvas.ways
+    z = np.array([panel.run.point_of(volume).z for volume in series.maps])
+    np.testing.assert_allclose(way, z, atol=1e-5)
+    assert len(panel.canvas.marks) == 2  # the decoded map, and the one of the path that is shown
+    run(f"vseries play {series.atomspec} jumpTo 3")
+    settle(2)
+    np.testing.assert_allclose(panel.canvas.marks[1][:2], z[3], atol=1e-5)
+    image = shot(panel, tmp_path / "path.png")
+    assert (image.min(axis=-1) > 200).mean() > 0.002
+
+
+def test_umap_and_clusters_come_with_an_analysis(session, run, log, panel, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    job = run("hetero analyze #1 clusters 3 components 0 umap false")
+    assert job.result["sizes"] and "report.html" in log.getvalue()
+    assert {"cluster", "mixture"} <= set(panel.run.places.names)
+    run("hetero latent #1 color cluster")
+    assert len(run('hetero select #1 where "cluster == 1"')) == job.result["sizes"][1]
+    assert "shows its particles" in log.getvalue()
 
 
 def test_the_picture(run, panel, trained, tmp_path):

@@ -1,5 +1,6 @@
 """`hetero occupancy`, `populations` and `classes`: from blocks under maps to maps in the colours of their classes."""
 
+import make_run_truth as truth
 import numpy as np
 import pytest
 from scenes import blob, halves, hex_color, hue_share, picture, write_blocks, write_mrc
@@ -109,6 +110,48 @@ def test_class_colours_survive_a_session(session, run, measured, tmp_path):
     (series,) = [m for m in session.models.list() if type(m).__name__ == "EnsembleModel"]
     run("vseries play #1 jumpTo 1")
     assert hex_color(series.maps[1].surfaces[0].color) == ["#ee6677", "#228833"][labels["vol_01"] - 1]
+
+
+def test_classes_along_a_chain_are_in_the_order_of_the_motion(session, run, log, sentence, tmp_path):
+    """A window slides over four blocks that are a chain; classes are numbered from one end to the other."""
+    masks = [np.broadcast_to((np.arange(32) // 8) == k, (32, 32, 32)) for k in range(4)]
+    blocks, ensemble = write_blocks(tmp_path / "blocks", masks), tmp_path / "ensemble"
+    table = ["name,color,chain,place", *(f"block_{k:02d},#ee667{k},chain_1,{k}" for k in range(4))]
+    (blocks / "blocks.csv").write_text("\n".join(table) + "\n")
+    ensemble.mkdir()
+    at = np.random.default_rng(0).permutation(12)
+    for i in range(12):
+        there = np.abs(np.arange(32) - (4 + 2 * at[i])) < 5
+        write_mrc(ensemble / f"vol_{i:02d}.mrc", np.broadcast_to(there, (32, 32, 32)).astype(np.float32))
+    (ensemble / "ensemble.csv").write_text("name,level\n" + "".join(f"vol_{i:02d},0.5\n" for i in range(12)))
+    series = run(f'hetero open "{ensemble}"')
+    run(f'hetero blocks "{blocks}"')
+    assert "chain_1: one motion, in order block 0, block 1, block 2, block 3" in log.getvalue()
+    run("hetero occupancy #1 blocks #2")
+    labels = run("hetero classes along #2 number 4")
+    assert "12 maps in 4 classes along chain_1" in log.getvalue()
+    found = [labels[f"vol_{i:02d}"] for i in np.argsort(at)]
+    assert found in ([1] * 3 + [2] * 3 + [3] * 3 + [4] * 3, [4] * 3 + [3] * 3 + [2] * 3 + [1] * 3)
+    assert [series.classes[volume] for volume in series.maps] == [labels[volume.name] for volume in series.maps]
+    assert len(set(run("hetero classes along #2 chain chain_1").values())) == 5
+    assert "say of which with 'along'" in sentence("hetero classes chain chain_1")
+    assert "has no chain chain_9" in sentence("hetero classes along #2 chain chain_9")
+
+
+def test_every_particle_of_a_run_is_measured_and_selected_by_it(session, run, log, trained, tmp_path, monkeypatch):
+    """The blob on the right is the block; `select` and the panel know it without being told of the table."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    blocks = write_blocks(tmp_path / "blocks", [truth.blob(7, 0) > 0.5])
+    run(f'hetero open "{trained}"')
+    (tmp_path / "some.txt").write_text("".join(f"{i}\n" for i in range(12)))
+    job = run(f'hetero occupancy #1 blocks "{blocks}" particles "{tmp_path}/some.txt"')
+    assert job.result["n"] == 12 and "occupancies of 12 particles" in log.getvalue()
+    chosen = run('hetero select #1 where "block 0 > 0.5"')
+    assert chosen.tolist() == np.flatnonzero(truth.with_it()[:12]).tolist()
+    run("close")
+    run(f'hetero open "{trained}"')
+    run("hetero jobs open 1")
+    assert run('hetero select #1 where "block 0 > 0.5"').tolist() == chosen.tolist()
 
 
 def test_a_table_of_ones_own(run, measured, tmp_path):

@@ -1,6 +1,7 @@
 """`hetero open` as a user sees it."""
 
 import gzip
+import time
 
 import numpy as np
 import pytest
@@ -45,14 +46,57 @@ def test_it_plays_each_map_at_its_own_level(run, settle, tmp_path):
 def test_a_level_set_by_hand_stays_when_the_map_comes_back(run, tmp_path):
     ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
     run("volume #1.1 level 0.5")
-    for time in (2, 1, 0):
-        run(f"vseries play #1 jumpTo {time}")
+    for shown in (2, 1, 0):
+        run(f"vseries play #1 jumpTo {shown}")
     assert ensemble.maps[0].surfaces[0].level == 0.5 and ensemble.levels == [0.5, 0.7, 1.5]
 
 
 def test_only_the_first_map_is_read(session, run, tmp_path):
     ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
     assert [v.surfaces[0].vertices is not None for v in ensemble.maps] == [True, False, False]
+
+
+@pytest.fixture
+def reads(session, monkeypatch):
+    """Names of the maps whose values were read from disk."""
+    from chimerax.map_data.mrc.mrc_grid import MRCGrid
+
+    names, read = [], MRCGrid.read_matrix
+
+    def counting(self, *words):
+        names.append(self.name)
+        return read(self, *words)
+
+    monkeypatch.setattr(MRCGrid, "read_matrix", counting)
+    return names
+
+
+def test_a_large_series_is_lazy(run, reads, tmp_path):
+    ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", 30, levels=[0.3] * 30)}"')
+    assert set(reads) == {"vol_0"} and len(ensemble.maps) == 30
+    run("vseries play #1 jumpTo 17")
+    assert set(reads) == {"vol_0", "vol_17"}
+
+
+def test_levels_of_a_large_series_come_in_while_the_first_map_is_shown(
+    session, run, log, reads, settle, tmp_path, monkeypatch
+):
+    """As with a window: the command is done once the first map stands at its level; a level of one's own stays."""
+    monkeypatch.setattr("chimerax.hetero.cmd.open.must_wait", lambda *_: False)
+    ensemble = run(f'hetero open "{write_ensemble(tmp_path / "ensemble", 20)}"')
+    assert ensemble.levels[1:] == [None] * 19 and ensemble.levels[0] > 0 and set(reads) == {"vol_0"}
+    run("vseries play #1 jumpTo 5")
+    run("volume #1.6 level 7")
+    deadline = time.monotonic() + 90
+    while "every map stands at its own level" not in log.getvalue():
+        assert time.monotonic() < deadline
+        settle()
+        time.sleep(0.05)
+    levels = np.array(ensemble.levels)
+    expected = levels[0] * 2.0 ** np.arange(20)
+    expected[5] = 7
+    np.testing.assert_allclose(levels, expected, rtol=1e-3)
+    assert set(reads) == {"vol_0", "vol_5"}  # by ChimeraX; the engine has read them all
 
 
 def test_packed_maps_open_too(session, run, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from make_run_truth import blob, latents
 from scenes import picture, write_ensemble
 
+BACKGROUND = (22, 24, 29)  # of the plane
+
 pytestmark = pytest.mark.usefixtures("engine")
 
 
@@ -101,7 +103,34 @@ def test_sessions_keep_run_map_and_point(session, run, trained, tmp_path):
     np.testing.assert_allclose(volume.full_matrix(), expected([-0.5, 0]), atol=1e-5)
 
 
-def test_a_real_cryodrgn_run_opens_and_decodes(run, log, shared, tmp_path):
+def test_a_run_is_read_as_was_said_and_sessions_know_it(session, run, sentence, trained, tmp_path):
+    run(f'hetero open "{trained}" flip true invert true')
+    volume = run("hetero decode #1 z 0.5,0.25 lowPass 4")
+    np.testing.assert_allclose(volume.full_matrix(), _flipped(-expected([0.5, 0.25])), atol=0.02)
+    run(f'save "{tmp_path}/a.cxs"')
+    session.update_loop.draw_new_frame()
+    session.reset()
+    run(f'open "{tmp_path}/a.cxs"')
+    run("hetero decode #1 z -0.5,0 to #2")
+    volume = session.models.list()[1]
+    np.testing.assert_allclose(volume.full_matrix(), _flipped(-expected([-0.5, 0])), atol=1e-4)
+    series = run("hetero path #1 from 0 to 2 frames 3 loop")
+    first, last = series.maps[0].full_matrix(), series.maps[-1].full_matrix()
+    np.testing.assert_allclose(first, last, atol=1e-5)
+    assert first.min() < -0.5
+    run(f'hetero open "{trained}" epoch 7')
+    assert "'hetero select where' knows the newest epoch alone" in sentence('hetero select #4 where "z1 > 0"')
+    ensemble = write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])
+    assert "is no run (a trained model), so it has no flip" in sentence(f'hetero open "{ensemble}" flip true')
+
+
+def _flipped(array):
+    """Mirrored along z, about the box's centre (voxel n // 2)."""
+    return np.roll(array[::-1], 1, axis=0)
+
+
+@pytest.mark.usefixtures("window")
+def test_a_real_cryodrgn_run_opens_decodes_and_comes_back(session, run, log, shared, tmp_path):
     source = shared / "data/trained/cryodrgn_tests"
     if not source.is_dir():
         pytest.skip(f"{source} is not there")
@@ -118,6 +147,19 @@ def test_a_real_cryodrgn_run_opens_and_decodes(run, log, shared, tmp_path):
     assert "a run of cryodrgn" in log.getvalue() and model.point_of(volume).nearest == 0
     # trained for a moment only: the surface is small, the map is not nothing
     assert volume.full_matrix().std() > 0 and len(volume.surfaces[0].vertices) > 0
+    panel = run("hetero latent #1")
+    assert len(panel.run.places.particle) == model.info["n"] == 1000
+    assert (panel.canvas.raster() != BACKGROUND).any(axis=-1).sum() > 300
+    values, point = volume.full_matrix().copy(), model.point_of(volume)
+    run(f'save "{tmp_path}/a.cxs"')
+    session.update_loop.draw_new_frame()
+    session.reset()
+    run(f'open "{tmp_path}/a.cxs"')
+    model, volume = [m for m in session.models.list() if len(m.id) == 1]
+    np.testing.assert_allclose(volume.full_matrix(), values)
+    assert model.folder == str(folder) and model.point_of(volume) == point
+    other = run("hetero decode #1 particle 9")
+    assert not np.allclose(other.full_matrix(), values) and model.point_of(other).nearest == 9
 
 
 def test_sentences(session, run, sentence, trained, tmp_path):

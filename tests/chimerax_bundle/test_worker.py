@@ -1,13 +1,15 @@
 """A worker that dies, lies or says nothing costs one sentence; the next command works."""
 
+import itertools
 import os
 import signal
 import stat
+import struct
 import sys
 import time
 
 import pytest
-from scenes import blob
+from scenes import blob, blob_array, write_mrc
 
 HELLO = """print('{"hello": "hetero", "version": "0.1.0", "protocol": 1, "device": "cpu"}', flush=True); """
 MISBEHAVIOUR = {
@@ -128,6 +130,63 @@ def test_a_second_command_meanwhile_is_a_sentence(session, run, sentence, at_wor
     at_work(lambda worker: told.append(sentence("hetero level #2")))
     run("hetero level #1")
     assert "still working on 'level'" in told[0]
+
+
+def test_a_worker_that_falls_silent_is_told_about_and_chimerax_lives_on(
+    session, run, sentence, engine, fake, monkeypatch
+):
+    """No answer for a while: events are handled all the time, the user is told, and 'hetero stop' ends it."""
+    from chimerax.hetero.worker import worker_of
+
+    monkeypatch.setattr("chimerax.hetero.worker_process.CANCEL_TIMEOUT", 0.3)
+    monkeypatch.setattr("chimerax.hetero.worker_process.SILENCE", 0.5)
+    volume = blob(session)
+    run("volume #1 level 0.9")
+    fake("deaf")
+    worker, events, told = worker_of(session), [], []
+
+    def window_lives():
+        events.append(time.monotonic())
+        if len(told) == 2 and worker.busy:
+            run("hetero stop")
+
+    monkeypatch.setattr(worker, "_wait", window_lives)
+    monkeypatch.setattr(
+        session.logger, "status", lambda text, *_, **__: told.append(text) if "nothing" in text else None
+    )
+    assert "did not stop by itself" in sentence("hetero level #1")
+    assert told[0] == "hetero level: the engine has said nothing for 0.5 s; 'hetero stop' stops it"
+    assert len(told) == 2 and max(b - a for a, b in itertools.pairwise(events)) < 0.5
+    assert volume.surfaces[0].level == 0.9
+    monkeypatch.setenv("HETERO_PYTHON", engine)
+    (level,) = run("hetero level #1 method percentile")
+    assert volume.surfaces[0].level == pytest.approx(level)
+
+
+def test_an_engine_without_memory_says_so_and_works_on(session, run, sentence, engine, tmp_path, monkeypatch):
+    """The real engine under a limit of 3 GB is asked for a map of 5 GB (a file of holes)."""
+    from chimerax.hetero.worker import close_worker
+
+    write_mrc(tmp_path / "big.mrc", blob_array(8))
+    header = bytearray((tmp_path / "big.mrc").read_bytes()[:1024])
+    for start in (0, 28):  # voxels, and intervals, along x, y, z
+        header[start : start + 12] = struct.pack("<3i", 1100, 1100, 1100)
+    with open(tmp_path / "big.mrc", "wb") as file:
+        file.write(header)
+        file.truncate(len(header) + 4 * 1100**3)
+    close_worker(session)
+    script = tmp_path / "python3"
+    script.write_text(f'#!/bin/sh\nulimit -v 3000000\nexec "{engine}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("HETERO_PYTHON", str(script))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert sentence(f'hetero open "{tmp_path}/big.mrc"') == "'info' needs more memory than this machine gives it."
+    pid = session._hetero_worker.pid
+    write_mrc(tmp_path / "small.mrc", blob_array())
+    run(f'open "{tmp_path}/small.mrc"')
+    run("hetero level #1 method percentile")
+    assert session._hetero_worker.pid == pid
+    close_worker(session)
 
 
 def test_a_deaf_worker_is_ended_when_stopped(session, run, sentence, fake, monkeypatch):

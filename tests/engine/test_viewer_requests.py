@@ -8,6 +8,7 @@ from hetero.commands import REQUESTS, VERBS, latents, load, peek, settings_from
 from hetero.commands.open_run import open_run
 from hetero.commands.warm_run import warm_run
 from hetero.errors import HeteroError
+from hetero.latent import View
 from hetero.latent.nearby import Nearby
 from hetero.maps import read_map
 
@@ -91,6 +92,24 @@ def test_latents_are_places_along_components_and_joined_tables(write_cryodrgn, t
         values = dict(zip(answer["columns"], arrays["values"], strict=True))
     assert values["PC1"].var() >= values["PC2"].var() and sum(answer["shares"]) == pytest.approx(1)
     assert values["cluster"][[29, 3]].tolist() == [4, 2] and np.isnan(values["cluster"]).sum() == 28
+
+
+def test_clusters_are_those_of_analyze_with_a_center_each(write_cryodrgn, tmp_path):
+    folder = write_cryodrgn()
+    answer = latents.run(latents.Settings(folder, tmp_path / "l.npz", clusters=3))
+    expected = warm_run(folder).clusters(3)
+    with np.load(tmp_path / "l.npz") as arrays:
+        assert arrays["values"][answer["columns"].index("cluster")].tolist() == expected.labels.tolist()
+    assert answer["centres"] == expected.nearest.tolist()
+    with pytest.raises(HeteroError, match="31 clusters of 30 particles"):
+        latents.run(latents.Settings(folder, tmp_path / "l.npz", clusters=31))
+
+
+def test_finer_detail_is_left_out(write_cryodrgn, tmp_path):
+    folder = write_cryodrgn()
+    look(folder, tmp_path, particle=7, apix=2.0, low_pass=16.0)
+    (expected,) = open_run(folder, apix=2.0).decode(open_run(folder).latents[7], View(low_pass=16.0))
+    np.testing.assert_allclose(read_map(tmp_path / "a.mrc").data, expected.data, atol=1e-6)
 
 
 @pytest.mark.parametrize(

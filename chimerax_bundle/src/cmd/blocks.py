@@ -60,6 +60,7 @@ def show_blocks(session, answer, volume=None):
     onto = "" if volume is None else f", painted onto {volume}"
     session.logger.info(f"{blocks}: {len(rows)} blocks{onto}")
     _log_rows(session, rows)
+    _tell_chains(session, rows)
     return blocks
 
 
@@ -149,6 +150,15 @@ def _log_rows(session, rows):
             ]
         )
     log_table(session, ["block", "colour", "voxels", "\u00c5\u00b3", "kDa", "mean occupancy"], cells)
+
+
+def _tell_chains(session, rows):
+    """Which blocks are steps of one motion, for 'hetero classes along'."""
+    for chain in sorted({row["chain"] for row in rows if row.get("chain")}):
+        steps = sorted(
+            (row["place"], block_label(row["name"], i)) for i, row in enumerate(rows) if row.get("chain") == chain
+        )
+        session.logger.info(f"{chain}: one motion, in order {', '.join(label for _, label in steps)}")
 
 
 def _triple(values):

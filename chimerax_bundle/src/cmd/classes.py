@@ -3,7 +3,7 @@
 import csv
 import os
 
-from chimerax.core.commands import Bounded, CmdDesc, FloatArg, IntArg, register
+from chimerax.core.commands import Bounded, CmdDesc, FloatArg, IntArg, NoArg, StringArg, register
 from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 
@@ -14,28 +14,29 @@ from ..palette import class_color, class_rgba
 from ..report import log_picture, log_table
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg
-from .occupancy import last_table
+from .occupancy import BlocksArg, last_table
+from .runs import RunPathArg
 
 
-def hetero_classes(session, table=None, number=None, height=None, color=None, save=None):
+def hetero_classes(session, table=None, color=None, save=None, **options):
     """Sort maps into classes by their occupancies and colour them; returns ``{map name: class}``.
 
     Coloured are ``color`` (maps, known by their names), or those that `hetero occupancy` measured last; one undo step.
+    ``options`` are the engine's: number, height, along (a folder of blocks), chain, stretch, ensemble, run, labels.
 
     Raises:
         UserError: no table, both a number and a height, or no map of that name.
     """
-    if number is not None and height is not None:
-        raise UserError("Both a number of classes and a height were given; give one of the two.")
-    settings = {"table": last_table(session, table), "out": save or os.path.join(scratch(session), "classes.csv")}
-    settings |= {name: value for name, value in (("number", number), ("height", height)) if value is not None}
+    settings = _settings(options)
+    settings |= {"table": last_table(session, table), "out": save or os.path.join(scratch(session), "classes.csv")}
     named = _maps(session, table, color)
     answer = ask(session, "classes", settings)
     labels = _read(answer["out"])
     if color is not None and not set(named) & set(labels):
         raise UserError(f"None of the {len(named)} maps is named in {settings['table']}, so none is coloured.")
     colored = [(volume, labels[name]) for name, volume in named.items() if name in labels and not volume.deleted]
-    session.logger.info(f"{answer['n']} maps in {len(answer['classes'])} classes: {answer['out']}")
+    along = f" along {answer['chain']}" if answer["chain"] else ""
+    session.logger.info(f"{answer['n']} maps in {len(answer['classes'])} classes{along}: {answer['out']}")
     log_table(
         session, ["class", "colour", "maps", "like", "blocks at 0.5 or more"], [_cells(r) for r in answer["classes"]]
     )
@@ -45,6 +46,20 @@ def hetero_classes(session, table=None, number=None, height=None, color=None, sa
     if colored:
         session.undo.register(ColorMaps(colored))
     return labels
+
+
+def _settings(options):
+    """The engine's settings of those options that were given.
+
+    Raises:
+        UserError: two ways to make classes, or a chain of no blocks.
+    """
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    if "number" in given and "height" in given:
+        raise UserError("Both a number of classes and a height were given; give one of the two.")
+    if "chain" in given and "along" not in given:
+        raise UserError("A chain is one of blocks; say of which with 'along', as in 'along #2 chain chain_1'.")
+    return given
 
 
 class ColorMaps(UndoAction):
@@ -113,7 +128,13 @@ def register_command(name, logger):
         keyword=[
             ("number", Bounded(IntArg, min=1)),
             ("height", Bounded(FloatArg, min=0)),
+            ("along", BlocksArg),
+            ("chain", StringArg),
+            ("stretch", NoArg),
             ("color", OpenMapsArg),
+            ("ensemble", PathArg),
+            ("run", RunPathArg),
+            ("labels", PathArg),
             ("save", PathArg),
         ],
         synopsis="sort maps into classes by their blocks, and colour them",

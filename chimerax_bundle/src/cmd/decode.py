@@ -13,13 +13,13 @@ from ..models.grids import read_into_memory, volume_from_grid
 from ..models.run import Point
 from ..worker import ask
 from .arguments import OpenMapsArg
-from .points import POINT_KEYWORDS, point_settings
+from .points import LOW_PASS, POINT_KEYWORDS, point_settings
 from .runs import RunArg, run_of
 
 _COLOR = (0.70, 0.78, 0.88, 1.0)
 
 
-def hetero_decode(session, run, to=None, box=None, **point):
+def hetero_decode(session, run, to=None, box=None, low_pass=None, **point):
     """Decode the ``point`` (see POINT_KEYWORDS) of ``run`` and show its map; returns the Volume.
 
     With ``to`` (a list with one map) that map's values are replaced in one undo step, and its level and looks stay.
@@ -30,8 +30,9 @@ def hetero_decode(session, run, to=None, box=None, **point):
     run = run_of(session, run)
     target = None if to is None else _target(to, box)
     if target is not None:
-        box = target.data.size[0]
-    grid, answer = _decode(session, run, point, box, level=target is None)
+        box = int(target.data.size[0])
+    view = {name: value for name, value in (("box", box), ("low_pass", low_pass)) if value is not None}
+    grid, answer = _decode(session, run, point, view, level=target is None)
     near = (answer["nearest"], bool(answer["beyond"]))
     point = Point(tuple(answer["z"]), answer["name"], *near, tuple(answer["scores"]))
     if target is None:
@@ -50,17 +51,17 @@ def hetero_decode(session, run, to=None, box=None, **point):
     return volume
 
 
-def _decode(session, run, point, box, level):
+def _decode(session, run, point, view, level):
     """``(grid, answer)``: the engine's map, in memory, and what it says of it (see its ``peek``).
+
+    ``view`` has the engine's settings box and low_pass, as far as given.
 
     Raises:
         UserError: no point or two, or the engine's sentence.
     """
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         settings = {"run": run.folder, "out": os.path.join(folder, "map.mrc"), "level": level}
-        settings |= point_settings(run, folder, **point)
-        if box is not None:
-            settings["box"] = int(box)
+        settings |= point_settings(run, folder, **point) | view | run.read_as("epoch", "apix", "flip", "invert")
         answer = ask(session, "peek", settings)
         return read_into_memory(answer["out"], f"{run.name} {answer['name']}"), answer
 
@@ -140,7 +141,7 @@ def register_command(name, logger):
     """Register `hetero decode`."""
     description = CmdDesc(
         required=[("run", RunArg)],
-        keyword=[*POINT_KEYWORDS, ("to", OpenMapsArg), ("box", Bounded(IntArg, min=2))],
+        keyword=[*POINT_KEYWORDS, ("to", OpenMapsArg), ("box", Bounded(IntArg, min=2)), ("low_pass", LOW_PASS)],
         synopsis="show the map of a point of a trained model's latent space",
     )
     register(name, description, hetero_decode, logger=logger)

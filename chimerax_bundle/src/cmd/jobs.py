@@ -5,6 +5,7 @@ from chimerax.core.errors import UserError
 
 from ..jobs import JobTask, follow, read_jobs
 from ..report import log_table
+from .results import open_result
 
 
 def hetero_jobs(session, action=None, number=None):
@@ -51,8 +52,6 @@ def _stop(session, job):
 
 
 def _open(session, job):
-    from .train import open_result
-
     if job.result is None:
         raise UserError(f"Job {job.number} has no result: {job.state.rstrip('.')}.")
     open_result(session, job)

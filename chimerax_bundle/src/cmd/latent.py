@@ -1,6 +1,6 @@
 """`hetero latent`: the latent panel of a run."""
 
-from chimerax.core.commands import CmdDesc, ListOf, StringArg, register
+from chimerax.core.commands import Bounded, CmdDesc, IntArg, ListOf, StringArg, register
 from chimerax.core.errors import UserError
 
 from ..models.places import places_of
@@ -8,9 +8,13 @@ from .arguments import PathArg
 from .runs import RunArg, run_of
 from .select import ColumnsArg
 
+CLUSTERS = Bounded(IntArg, min=0)
 
-def hetero_latent(session, run, axes=None, color=None, tables=None):
+
+def hetero_latent(session, run, axes=None, color=None, tables=None, clusters=None):
     """Open the panel of ``run``, or change what it shows; returns it.
+
+    ``tables`` (paths) add columns to those that the run has; ``clusters`` groups of k-means are marked, none with 0.
 
     Raises:
         UserError: no window, no such column, or the engine's sentence.
@@ -20,7 +24,8 @@ def hetero_latent(session, run, axes=None, color=None, tables=None):
     from ..tools.latent import LatentTool
 
     run = run_of(session, run)
-    places = places_of(session, run, tables)
+    tables = None if tables is None else dict.fromkeys((*run.tables, *tables))
+    places = places_of(session, run, tables, clusters)
     for column in [*(axes or ()), *([color] if color not in (None, "density") else [])]:
         places.name_of(column)  # raises its sentence before anything changes
     for tool in session.tools.list():
@@ -40,7 +45,7 @@ def register_command(name, logger):
     """Register `hetero latent`."""
     description = CmdDesc(
         required=[("run", RunArg)],
-        keyword=[("axes", ColumnsArg), ("color", StringArg), ("tables", ListOf(PathArg))],
+        keyword=[("axes", ColumnsArg), ("color", StringArg), ("tables", ListOf(PathArg)), ("clusters", CLUSTERS)],
         synopsis="show the latent space of a trained model as a plane to click on",
     )
     register(name, description, hetero_latent, logger=logger)

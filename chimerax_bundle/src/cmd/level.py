@@ -11,28 +11,30 @@ from chimerax.map_series import MapSeries
 from ..models.grids import map_file, write_grid
 from ..report import log_table
 from ..worker import ask
-from .arguments import OpenMapsArg
+from .arguments import OpenMapsArg, PathArg
 
 METHODS = ("cnn", "percentile", "fdr", "mass")
 _MANY = 8  # more maps than this are told in a table
 _COLUMNS = ("map", "level", "68 % range", "s.d.", "enclosed \u00c5\u00b3", "kDa", "")
 
 
-def hetero_level(session, volumes, method=None, percentile=None, fdr=None, mass=None, share=False, level=None):
+def hetero_level(session, volumes, method=None, share=False, level=None, weights=None, **numbers):
     """Set the surface level of each map: predicted by the engine, or ``level`` (the maps' own values) for all of them.
 
-    One undo step. Returns the levels, None for a map that has none.
+    ``numbers`` belong to the methods: percentile, fdr, mass; ``weights`` is a file of the cnn's. One undo step.
+    Returns the levels, None for a map that has none.
 
     Raises:
         UserError: contradictory options, no engine, or no map could be levelled.
     """
-    numbers = {name: n for name, n in (("percentile", percentile), ("fdr", fdr), ("mass", mass)) if n is not None}
-    if level is not None and (method is not None or numbers or share):
+    numbers = {name: n for name, n in numbers.items() if n is not None}
+    if level is not None and (method is not None or numbers or share or weights is not None):
         raise UserError("A level was given and a method to find one too; give one of the two.")
     if level is not None:
         rows = [{"level": level} for _ in volumes]
     else:
-        rows = predict_levels(session, volumes, {"method": _method(method, numbers), "share": share, **numbers})
+        options = {"method": _method(method, numbers), "share": share, **numbers}
+        rows = predict_levels(session, volumes, options | ({} if weights is None else {"weights": weights}))
     if all("error" in row for row in rows):
         if len(rows) == 1:
             raise UserError(f"{volumes[0]}: {rows[0]['error']}")
@@ -178,6 +180,7 @@ def register_command(name, logger):
             ("mass", Bounded(FloatArg, min=0)),
             ("share", NoArg),
             ("level", FloatArg),
+            ("weights", PathArg),
         ],
         synopsis="predict and set contour levels of maps",
     )

@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatsArg, IntArg, register
+from chimerax.core.commands import Bounded, CmdDesc, EnumOf, FloatsArg, IntArg, NoArg, register
 from chimerax.core.errors import UserError
 
 from ..models.run import Point
@@ -11,7 +11,7 @@ from ..worker import ask
 from .arguments import PathArg
 from .gaussians import ask_gaussians
 from .open import open_ensemble
-from .points import AnchorsArg, decoded_point
+from .points import LOW_PASS, AnchorsArg, decoded_point
 from .quiver import show_arrows
 from .runs import RunArg, run_of
 
@@ -20,11 +20,11 @@ _FEWEST_SHARED = 8  # maps that the engine shares levels between
 _MOST_IN_MEMORY = 2 << 30  # bytes of a path that is kept nowhere
 
 
-def hetero_path(session, run, frames=20, box=None, save=None, **way):
+def hetero_path(session, run, frames=20, box=None, low_pass=None, save=None, **way):
     """Decode ``frames`` maps along a path through ``run`` and open them as a series; returns the EnsembleModel.
 
-    ``way`` says where it goes: from_, to, through (anchors), method, component, span. Without ``save`` (a folder) the
-    maps are in memory.
+    ``way`` says where it goes: from_, to, through (anchors), method, component, span, loop, neighbours. Without
+    ``save`` (a folder) the maps are in memory.
 
     Raises:
         UserError: anchors that the method does not take, or none; a folder that cannot be written.
@@ -34,8 +34,8 @@ def hetero_path(session, run, frames=20, box=None, save=None, **way):
         _check_memory(run, frames, box)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         settings = {"run": run.folder, "out": save or os.path.join(folder, "path")}
-        if box is not None:
-            settings["box"] = box
+        settings |= {name: value for name, value in (("box", box), ("low_pass", low_pass)) if value is not None}
+        settings |= run.read_as("epoch", "apix", "flip", "invert")
         answer = ask(session, "traverse", settings | _way(run, folder, frames, way))
         for note in answer["path_notes"]:
             session.logger.warning(note)
@@ -82,13 +82,17 @@ def _way(run, folder, frames, way):
     ends = [way[name] for name in ("from_", "through", "to") if way.get(name) is not None]
     component, span = way.get("component"), way.get("span")
     method = way.get("method") or ("direct" if ends else "pc")
+    more = {name: way[name] for name in ("loop", "neighbours") if way.get(name)}
+    if more and (method == "pc" or (method == "direct" and "neighbours" in more)):
+        raise UserError(f"A path of the {method} method has no {' and no '.join(more)}; leave it out.")
     if method == "pc":
         return {"how": method} | _along_component(ends, component, span, frames)
     if component is not None or span is not None:
         raise UserError(f"The {method} method goes through points; 'component' and 'span' go with method pc.")
     if way.get("from_") is None or way.get("to") is None:
         raise UserError(f"The {method} method goes from a point to a point; give both 'from' and 'to'.")
-    return {"how": method} | _through(run, method, [point for anchor in ends for point in anchor], frames, folder)
+    anchors = [point for anchor in ends for point in anchor]
+    return {"how": method} | more | _through(run, method, anchors, frames, folder, "loop" in more)
 
 
 def _along_component(ends, component, span, frames):
@@ -99,8 +103,8 @@ def _along_component(ends, component, span, frames):
     return {"component": component or 1, "n": frames} | ({} if span is None else {"span": list(span)})
 
 
-def _through(run, method, anchors, frames, folder):
-    """The engine's settings for anchors that are all particles, or all decoded maps."""
+def _through(run, method, anchors, frames, folder, loop):
+    """The engine's settings for anchors that are all particles, or all decoded maps; ``loop``: back to the first."""
     particles = [anchor for anchor in anchors if isinstance(anchor, int)]
     points = [decoded_point(run, anchor) for anchor in anchors if not isinstance(anchor, int)]
     if method == "graph":
@@ -110,7 +114,7 @@ def _through(run, method, anchors, frames, folder):
         return {"particles": particles, "n": frames}
     if particles and points:
         raise UserError("Particle numbers and decoded maps cannot be mixed in a direct path; give one kind.")
-    legs = len(anchors) - 1
+    legs = len(anchors) - (not loop)
     settings = {"n": max(1, round((frames - 1) / legs))}
     if particles:
         return settings | {"particles": particles}
@@ -131,8 +135,11 @@ def register_command(name, logger):
             ("method", EnumOf(METHODS)),
             ("component", Bounded(IntArg, min=1)),
             ("span", FloatsArg),
+            ("loop", NoArg),
+            ("neighbours", Bounded(IntArg, min=1)),
             ("frames", Bounded(IntArg, min=2, max=10000)),
             ("box", Bounded(IntArg, min=2)),
+            ("low_pass", LOW_PASS),
             ("save", PathArg),
         ],
         synopsis="decode maps along a path through a trained model's latent space, as a series",

@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from chimerax.core.commands import Annotation, AnnotationError, Bounded, FloatsArg, IntArg, ListOf, NoArg
+from chimerax.core.commands import Annotation, AnnotationError, Bounded, FloatArg, FloatsArg, IntArg, ListOf, NoArg
 from chimerax.core.commands.cli import next_token
 from chimerax.core.errors import UserError
 
@@ -42,6 +42,7 @@ class AnchorsArg(Annotation):
         return (OpenMapsArg if text.startswith("#") else ListOf(IntArg)).parse(text, session)
 
 
+LOW_PASS = Bounded(FloatArg, min=0.1)
 POINT_KEYWORDS = [
     ("z", FloatsArg),
     ("at", PlaceArg),

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from chimerax.core.commands import CmdDesc, register
+from chimerax.core.commands import Bounded, CmdDesc, FloatArg, register
 
 from ..models.measured import keep_measured, measured_of
 from ..models.staging import scratch
@@ -15,15 +15,15 @@ from .occupancy import last_table
 _WORDS = {"one": "one population", "spread": "spread without two groups"}
 
 
-def hetero_populations(session, table=None, ensemble=None, save=None):
+def hetero_populations(session, table=None, ensemble=None, min_gap=None, save=None):
     """Count who has each block in a table of occupancies; returns the engine's rows, one a block.
 
     Raises:
         UserError: no table, or the engine's sentence.
     """
     settings = {"table": last_table(session, table), "out": save or os.path.join(scratch(session), "populations.csv")}
-    if ensemble is not None:
-        settings["ensemble"] = ensemble
+    more = {"ensemble": ensemble, "min_gap": min_gap}
+    settings |= {name: value for name, value in more.items() if value is not None}
     answer = ask(session, "populations", settings)
     measured = measured_of(session)
     if measured is not None and measured.table == settings["table"]:
@@ -54,7 +54,7 @@ def register_command(name, logger):
     """Register `hetero populations`."""
     description = CmdDesc(
         optional=[("table", PathArg)],
-        keyword=[("ensemble", PathArg), ("save", PathArg)],
+        keyword=[("ensemble", PathArg), ("min_gap", Bounded(FloatArg, min=0, max=1)), ("save", PathArg)],
         synopsis="count what share of maps or particles has each block",
     )
     register(name, description, hetero_populations, logger=logger)

@@ -3,7 +3,18 @@
 import os
 import tempfile
 
-from chimerax.core.commands import Annotation, Bounded, CmdDesc, FloatArg, FloatsArg, StringArg, register
+from chimerax.core.commands import (
+    Annotation,
+    BoolArg,
+    Bounded,
+    CmdDesc,
+    FloatArg,
+    FloatsArg,
+    NoArg,
+    StringArg,
+    register,
+)
+from chimerax.core.errors import UserError
 from chimerax.core.models import Model
 
 from ..models.grids import open_kept, volume_from_grid
@@ -12,10 +23,11 @@ from ..worker import ask
 from .arguments import OpenMapsArg, PathArg
 from .decode import hetero_decode
 from .level import hetero_level
-from .points import decoded_point
-from .runs import RunArg, run_of
+from .points import decoded_point, write_selected
+from .runs import RunArg, newest_of, run_of
 
 _COLOR = (0.93, 0.75, 0.45, 1.0)  # the images' map, beside the decoded one in blue
+_IMAGES = ("particles", "poses", "ctf", "datadir")
 _MAPS = ("map", "half1", "half2")
 
 
@@ -30,28 +42,41 @@ class NearArg(Annotation):
         return (OpenMapsArg if text.startswith("#") else FloatsArg).parse(text, session)
 
 
-def hetero_reconstruct(session, run, near, particles, save=None, **options):
-    """Backproject the particles near a point; opens the map, its halves (hidden) and the decoded one.
+def hetero_reconstruct(session, run, near=None, selected=False, save=None, **options):
+    """Backproject the particles near a point, or those ``selected``; opens the map, its halves (hidden) and the decoded
+    one.
 
-    ``options`` are the engine's: poses, ctf, datadir, bandwidth, symmetry. Returns the group of the map and its halves.
+    ``options`` are the engine's: particles, poses, ctf, datadir (which the run remembers), bandwidth, symmetry, invert.
+    Returns the group of the map and its halves.
 
     Raises:
         UserError: no point, particles that are not the run's, or the engine's sentence.
     """
     run = run_of(session, run)
-    decoded = not isinstance(near[0], float)
-    z = list(decoded_point(run, near[0]).z if decoded else near)
-    settings = {"particles": particles, "run": run.folder, "z": z}
-    settings |= {name: value for name, value in options.items() if value is not None}
+    if (near is None) != bool(selected):
+        raise UserError("One of 'near' (a decoded map, or a latent) and 'selected' (particles) was expected.")
+    options = {name: value for name, value in options.items() if value is not None}
+    images = {name: options.pop(name) for name in _IMAGES if name in options} or run.images
+    if "particles" not in images:
+        raise UserError(f"The particle file that {run} was trained on was not named; 'particles FILE' was expected.")
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         out = save or os.path.join(folder, "reconstruction")
+        settings = images | options
+        if selected:
+            settings["ind"], point = write_selected(run, folder), {"selected": True}
+        else:
+            point = None if not isinstance(near[0], float) else {"z": near}
+            z = list(near if point else decoded_point(run, near[0]).z)
+            settings |= {"run": newest_of(run, "hetero reconstruct"), "z": z}
         answer = ask(session, "reconstruct", settings | {"out": out})
         group = _open(session, out, kept=save is not None)
         log_picture(session, os.path.join(out, "fsc.png"), width=450)
+    run.images = images
     _tell(session, group, answer)
     hetero_level(session, group.child_models()[:1])
-    if not decoded:
-        hetero_decode(session, run, z=z, box=answer["box"] if answer["box"] != run.info["shape"][0] else None)
+    if point is not None:
+        box = answer["box"] if answer["box"] != run.info["shape"][0] else None
+        hetero_decode(session, run, box=box, **point)
     return group
 
 
@@ -73,10 +98,8 @@ def _tell(session, group, answer):
     halves = "the refinement's own" if answer["halves_of"] == "file" else "odd and even particles"
     reach = answer["resolution_0143"]
     reach = f"to the end ({answer['nyquist']:.3g} \u00c5)" if reach is None else f"to {reach:.3g} \u00c5"
-    session.logger.info(
-        f"{group}: {answer['n']:,} particles near the point, worth {answer['effective']:,.0f}; half maps ({halves}) "
-        f"agree {reach} (FSC 0.143)"
-    )
+    whose = "that were selected" if answer["z"] is None else f"near the point, worth {answer['effective']:,.0f}"
+    session.logger.info(f"{group}: {answer['n']:,} particles {whose}; half maps ({halves}) agree {reach} (FSC 0.143)")
 
 
 def register_command(name, logger):
@@ -85,15 +108,16 @@ def register_command(name, logger):
         required=[("run", RunArg)],
         keyword=[
             ("near", NearArg),
+            ("selected", NoArg),
             ("particles", PathArg),
             ("poses", PathArg),
             ("ctf", PathArg),
             ("datadir", PathArg),
             ("bandwidth", Bounded(FloatArg, min=1e-3)),
             ("symmetry", StringArg),
+            ("invert", BoolArg),
             ("save", PathArg),
         ],
-        required_arguments=["near", "particles"],
-        synopsis="reconstruct the map of the images near a point of a trained model",
+        synopsis="reconstruct the map of the images near a point of a trained model, or of particles selected",
     )
     register(name, description, hetero_reconstruct, logger=logger)

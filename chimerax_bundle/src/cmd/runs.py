@@ -35,6 +35,16 @@ class RunArg(Annotation):
         return runs[0], used, rest
 
 
+class RunPathArg(RunArg):
+    """A run, of which the folder alone matters."""
+
+    @classmethod
+    def parse(cls, text, session):
+        """The folder's path, the text that named it, and the rest of the command."""
+        run, used, rest = super().parse(text, session)
+        return run if isinstance(run, str) else run.folder, used, rest
+
+
 def run_of(session, run):
     """The RunModel that a RunArg named; a folder that is not open yet is opened.
 
@@ -52,9 +62,20 @@ def run_of(session, run):
     return show_run(session, answer)
 
 
-def show_run(session, answer):
-    """The RunModel of the answer of ``info``, added to the session."""
-    run = RunModel(answer["name"], session, os.path.abspath(answer["path"]), answer)
+def newest_of(run, what):
+    """The folder of ``run``, for ``what``, which knows the newest epoch alone.
+
+    Raises:
+        UserError: another epoch is open.
+    """
+    if "epoch" in run.reading:
+        raise UserError(f"{run} is open at epoch {run.reading['epoch']}; '{what}' knows the newest epoch alone.")
+    return run.folder
+
+
+def show_run(session, answer, reading=None):
+    """The RunModel of the answer of ``info``, added to the session; ``reading`` is the model's."""
+    run = RunModel(answer["name"], session, os.path.abspath(answer["path"]), answer, reading)
     session.models.add([run])
     for note in answer.get("notes", []):
         session.logger.warning(note)

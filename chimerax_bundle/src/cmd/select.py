@@ -12,7 +12,7 @@ from ..models.places import places_of
 from ..worker import ask
 from .arguments import PathArg
 from .points import write_selected
-from .runs import RunArg, run_of
+from .runs import RunArg, newest_of, run_of
 
 
 class ColumnsArg(Annotation):
@@ -30,12 +30,11 @@ class ColumnsArg(Annotation):
         return names, used, rest
 
 
-def hetero_select(
-    session, run, where=None, tables=None, inside=None, outline=None, none=False, save=None, original=None
-):
+def hetero_select(session, run, where=None, inside=None, none=False, save=None, **more):
     """Select particles of ``run``, and write those that are selected where ``save`` says; returns their numbers.
 
-    Selecting is one undo step.
+    ``more``: outline (x1, y1, x2, ...) goes with ``inside``, tables with ``where`` (those that the run has, without
+    it), original (the particle file) with ``save``. Selecting is one undo step.
 
     Raises:
         UserError: no particle fits, half an outline, or the engine's sentence.
@@ -44,15 +43,18 @@ def hetero_select(
     ways = [where is not None, inside is not None, none]
     if sum(ways) > 1 or not (any(ways) or save):
         raise UserError("One of 'where', 'inside' and 'none' was expected, or 'save' for the particles now selected.")
+    sources = [*(more.get("tables") or run.tables)]
     if where is not None:
-        _set(session, run, _by_rule(session, run, where, tables or []), where)
+        sources = [*sources, newest_of(run, "hetero select where")]
+        _set(session, run, _by_rule(session, where, sources), where)
     elif inside is not None:
-        _set(session, run, _by_outline(session, run, inside, outline), f"inside an outline in {' and '.join(inside)}")
+        found = _by_outline(session, run, inside, more.get("outline"))
+        _set(session, run, found, f"inside an outline in {' and '.join(inside)}")
     elif none:
         session.undo.register(ChooseParticles(run, np.zeros(0, np.int64)))
         session.logger.info(f"{run}: no particle is selected")
     if save is not None:
-        _write(session, run, where, tables or [], save, original)
+        _write(session, run, where, sources, save, more.get("original"))
     return run.chosen
 
 
@@ -79,10 +81,10 @@ def _set(session, run, particles, how):
     session.logger.info(f"{run}: {len(particles):,} of {n:,} particles ({100 * len(particles) / n:.1f} %): {how}")
 
 
-def _by_rule(session, run, rule, tables):
+def _by_rule(session, rule, sources):
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         out = os.path.join(folder, "selected.npy")
-        answer = ask(session, "select", {"sources": [*tables, run.folder], "rule": rule, "out": out})
+        answer = ask(session, "select", {"sources": sources, "rule": rule, "out": out})
         if answer["unknown"]:
             session.logger.warning(
                 f"{answer['unknown']:,} particles lack a number that the rule needs and are left out"
@@ -100,11 +102,11 @@ def _by_outline(session, run, columns, outline):
     return found
 
 
-def _write(session, run, rule, tables, save, original):
+def _write(session, run, rule, sources, save, original):
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        settings = {"sources": [*tables, run.folder], "out": save}
         # a rule is written as a rule: its file then says how it was made
-        settings |= {"rule": rule} if rule is not None else {"among": write_selected(run, folder)}
+        how = {"rule": rule} if rule is not None else {"among": write_selected(run, folder)}
+        settings = {"sources": sources if rule is not None else [run.folder], "out": save} | how
         if original is not None:
             settings["original"] = original
         answer = ask(session, "select", settings)

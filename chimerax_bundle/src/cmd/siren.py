@@ -2,20 +2,22 @@
 
 import os
 
-from chimerax.core.commands import BoolArg, Bounded, CmdDesc, EnumOf, FloatArg, register, run
+from chimerax.core.commands import BoolArg, Bounded, CmdDesc, EnumOf, FloatArg, IntArg, register
 from chimerax.core.errors import UserError
 
 from ..jobs import must_wait, new_folder, run_job
 from ..models.staging import stage_maps
 from .arguments import OpenMapsArg, PathArg
+from .results import open_result
 
 RULES = ("effect", "published")
 
 
-def hetero_siren(session, volumes, rule=None, min_kda=None, save=None, wait=None):
+def hetero_siren(session, volumes, save=None, wait=None, **options):
     """Find the blocks of ``volumes``, each at the level at which it stands, and open them; returns the Job.
 
-    Without ``save`` the blocks lie in the job's folder.
+    ``options`` are the engine's: rule, min_kda, alpha, seed, resamples, coarse, filter. Without ``save`` the blocks lie
+    in the job's folder.
 
     Raises:
         UserError: a single map, no engine; or it was waited for, and failed.
@@ -26,16 +28,9 @@ def hetero_siren(session, volumes, rule=None, min_kda=None, save=None, wait=None
     maps = os.path.join(folder, "maps")
     os.mkdir(maps)
     stage_maps(session, volumes, maps)
-    settings = {"folder": maps, "out": save or os.path.join(folder, "blocks"), "rule": rule, "min_kda": min_kda}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    return run_job(session, "blocks", settings, folder, must_wait(session, wait), _open)
-
-
-def _open(session, job):
-    if job.result["n"]:
-        run(session, f'hetero blocks "{job.out}"')
-    else:
-        session.logger.warning("no blocks were found: nothing in these maps comes and goes together")
+    settings = {name: value for name, value in options.items() if value is not None}
+    settings |= {"folder": maps, "out": save or os.path.join(folder, "blocks")}
+    return run_job(session, "blocks", settings, folder, must_wait(session, wait), open_result)
 
 
 def register_command(name, logger):
@@ -45,6 +40,11 @@ def register_command(name, logger):
         keyword=[
             ("rule", EnumOf(RULES)),
             ("min_kda", Bounded(FloatArg, min=0)),
+            ("alpha", Bounded(FloatArg, min=0, max=1)),
+            ("seed", IntArg),
+            ("resamples", Bounded(IntArg, min=0)),
+            ("coarse", Bounded(IntArg, min=0)),
+            ("filter", BoolArg),
             ("save", PathArg),
             ("wait", BoolArg),
         ],

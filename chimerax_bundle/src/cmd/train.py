@@ -2,10 +2,11 @@
 
 import os
 
-from chimerax.core.commands import BoolArg, Bounded, CmdDesc, EnumOf, IntArg, StringArg, register, run
+from chimerax.core.commands import BoolArg, Bounded, CmdDesc, EnumOf, IntArg, StringArg, register
 
 from ..jobs import must_wait, new_folder, run_job
 from .arguments import PathArg
+from .results import open_result
 
 METHODS = ("vae", "gmm", "linear")
 
@@ -26,11 +27,6 @@ def hetero_train(session, method, particles, out=None, wait=None, **options):
     return run_job(session, f"train-{method}", settings, folder, must_wait(session, wait), open_result)
 
 
-def open_result(session, job):
-    """Open what a job has made, by a command."""
-    run(session, f'hetero open "{job.out}"')
-
-
 def register_command(name, logger):
     """Register `hetero train`."""
     description = CmdDesc(
@@ -45,7 +41,15 @@ def register_command(name, logger):
             ("ind", PathArg),
             ("datadir", PathArg),
             ("neutral", PathArg),
+            ("map", PathArg),
+            ("mask", PathArg),
+            ("focus_mask", PathArg),
             ("start", PathArg),
+            ("symmetry", StringArg),
+            ("refine_poses", BoolArg),
+            ("half_set", Bounded(IntArg, min=0, max=1)),
+            ("device", StringArg),
+            ("threads", Bounded(IntArg, min=1)),
             ("seed", IntArg),
             ("invert", BoolArg),
             ("wait", BoolArg),

@@ -16,11 +16,11 @@ class Places:
         particle: ``(n,)`` int64, the particles' numbers.
         names: the columns, such as PC1 and z2.
         shares: share of the latents' variance along each component.
-        tables: paths that further columns came from.
+        centres: numbers of the particles nearest to the means of the clusters, from cluster 0.
     """
 
-    def __init__(self, particle, names, values, shares=(), tables=()):
-        self.particle, self.names, self.shares, self.tables = particle, list(names), list(shares), tuple(tables)
+    def __init__(self, particle, names, values, shares=(), centres=()):
+        self.particle, self.names, self.shares, self.centres = particle, list(names), list(shares), list(centres)
         self._values = values
         self._order = {}
 
@@ -46,6 +46,13 @@ class Places:
         if name[:2] == "PC" and number.isdecimal() and int(number) <= len(self.shares):
             return f"{name} ({100 * self.shares[int(number) - 1]:.0f} %)"
         return name
+
+    def place_of(self, particles, across, up):
+        """``(m, 2)`` of particles, by their numbers, in two columns; those that the run does not have are left out."""
+        rows = np.flatnonzero(np.isin(self.particle, particles))
+        order = {number: i for i, number in enumerate(self.particle[rows].tolist())}
+        rows = [rows[order[number]] for number in np.atleast_1d(particles).tolist() if number in order]
+        return np.stack([self.column(across)[rows], self.column(up)[rows]], axis=1)
 
     def _index(self, name):
         for i, known in enumerate(self.names):
@@ -81,20 +88,27 @@ class Places:
         return self._order[index]
 
 
-def places_of(session, run, tables=None):
-    """The Places of ``run``, asked for once; ``tables`` (paths) add columns, None keeps those that are there.
+def places_of(session, run, tables=None, clusters=None):
+    """The Places of ``run``, asked for when they are not those that are kept.
+
+    Args:
+        tables: paths that add columns from now on; without them those that ``run`` has.
+        clusters: how many groups of k-means from now on; without it as before.
 
     Raises:
         UserError: the engine's sentence.
     """
-    kept = getattr(run, "_places", None)
-    if kept is not None and (tables is None or tuple(tables) == kept.tables):
-        return kept
+    tables = run.tables if tables is None else tuple(tables)
+    clusters = run.clusters if clusters is None else clusters
+    if run.places is not None and (tables, clusters) == (run.tables, run.clusters):
+        return run.places
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        settings = {"run": run.folder, "out": os.path.join(folder, "latents.npz"), "tables": list(tables or ())}
+        settings = {"run": run.folder, "out": os.path.join(folder, "latents.npz"), "tables": list(tables)}
+        settings |= {"clusters": clusters} | run.read_as("epoch")
         answer = ask(session, "latents", settings)
         with np.load(answer["out"]) as arrays:
-            run._places = Places(
-                arrays["particle"], answer["columns"], arrays["values"], answer["shares"], tuple(tables or ())
+            places = Places(
+                arrays["particle"], answer["columns"], arrays["values"], answer["shares"], answer["centres"]
             )
-    return run._places
+    run.tables, run.clusters, run.places = tables, clusters, places
+    return places

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from chimerax.core.models import Model
 
+_KEPT = ("reading", "images", "tables", "clusters")  # of a run, in sessions
+
 
 @dataclass(frozen=True)
 class Point:
@@ -38,15 +40,22 @@ class RunModel(Model):
     Attributes:
         folder: its path.
         info: the engine's answer about it: system, n, zdim, epoch, shape, apix, ...
+        reading: how it is read, as far as that was said: epoch, apix, flip, invert.
+        images: the particles it was trained on, once a command named them: particles, poses, ctf, datadir.
+        tables: paths of tables of its particles; their columns are known beside the latents'.
+        clusters: groups of k-means that are shown; 0 for none.
+        places: the Places last asked for, see :func:`~.places.places_of`; None before.
         points: map -> Point, for maps decoded from it that are still open.
         chosen: numbers of the particles that are selected, int64, maybe none.
         watchers: functions without arguments, see :meth:`tell`.
     """
 
-    def __init__(self, name, session, folder="", info=None):
+    def __init__(self, name, session, folder="", info=None, reading=None):
         super().__init__(name, session)
         self.folder = folder
         self.info = info or {}
+        self.reading, self.images = reading or {}, {}
+        self.tables, self.clusters, self.places = (), 0, None
         self.points = {}
         self.chosen = np.zeros(0, np.int64)
         self.watchers = []
@@ -60,6 +69,10 @@ class RunModel(Model):
         """The Point that ``volume`` was decoded from, or None."""
         self.points = {v: p for v, p in self.points.items() if not v.deleted}
         return self.points.get(volume)
+
+    def read_as(self, *names):
+        """What was said of ``names`` (of ``reading``), as the engine's settings."""
+        return {name: self.reading[name] for name in names if name in self.reading}
 
     def choose(self, particles):
         """Select particles by their numbers."""
@@ -87,6 +100,7 @@ class RunModel(Model):
             "model state": Model.take_snapshot(self, session, flags),
             "folder": self.folder,
             "info": self.info,
+            "kept": {name: getattr(self, name) for name in _KEPT},
             "points": points,
             "selected": self.chosen,
             "version": 1,
@@ -99,6 +113,12 @@ class RunModel(Model):
         Model.set_state_from_snapshot(run, session, data["model state"])
         run.points = {volume: Point(**point) for volume, point in data["points"] if volume is not None}
         run.chosen = np.array(data["selected"], np.int64)
+        for name, value in data["kept"].items():
+            setattr(run, name, value)
+        gone = [path for path in run.tables if not os.path.isfile(path)]
+        if gone:
+            run.tables = tuple(path for path in run.tables if path not in gone)
+            session.logger.warning(f"{run}: {', '.join(gone)} is not there; its columns are gone too")
         if not os.path.isdir(run.folder):
             session.logger.warning(f"{run}: the run's folder {run.folder} is not there; nothing can be decoded from it")
         return run

@@ -8,7 +8,7 @@ from Qt.QtWidgets import QSizePolicy, QWidget
 from . import raster
 
 _NEAR = 4.0  # pixels between two corners of a lasso
-_TEXT = QColor(225, 225, 225)
+_TEXT, _MARK, _BEYOND = QColor(225, 225, 225), QColor(255, 255, 255), QColor(255, 80, 80)
 
 
 class Canvas(QWidget):
@@ -19,6 +19,8 @@ class Canvas(QWidget):
         lassoed: function called with ``(m, 2)`` corners in the plane.
         lasso: whether the left button draws a lasso; so it does with the Shift key.
         marks: points that are drawn: ``(x, y, beyond)``.
+        ways: ``(m, 2)`` places each, joined by a line.
+        centres: points with a text beside them: ``(x, y, text)``.
         titles: of the axes.
     """
 
@@ -26,6 +28,7 @@ class Canvas(QWidget):
         super().__init__()
         self.clicked = self.dragged = self.lassoed = lambda *_: None
         self.lasso, self.marks, self.titles = False, [], ("", "")
+        self.ways, self.centres = [], []
         self._x = self._y = np.zeros(0, np.float32)
         self._values = self._chosen = self._image = None
         self._extent = (0.0, 1.0, 0.0, 1.0)
@@ -84,14 +87,27 @@ class Canvas(QWidget):
         image = QImage(self._image.data, columns, rows, 3 * columns, QImage.Format.Format_RGB888)
         painter.drawImage(self.rect(), image)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for x, y, beyond in self.marks:
-            painter.setPen(QPen(QColor(255, 80, 80) if beyond else QColor(255, 255, 255), 2))
-            painter.drawEllipse(self.to_widget(x, y), 6, 6)
+        self._draw_marks(painter)
         if self._corners:
             painter.setPen(QPen(QColor(*raster.CHOSEN), 1.5))
             painter.drawPolygon(QPolygonF([self.to_widget(*corner) for corner in self._corners]))
         self._draw_axes(painter)
         painter.end()
+
+    def _draw_marks(self, painter):
+        painter.setPen(QPen(_MARK, 1.5))
+        for way in self.ways:
+            painter.drawPolyline(QPolygonF([self.to_widget(*place) for place in way]))
+            for place in way:
+                painter.drawEllipse(self.to_widget(*place), 2, 2)
+        for x, y, text in self.centres:
+            here = self.to_widget(x, y)
+            painter.drawLine(here - QPointF(4, 0), here + QPointF(4, 0))
+            painter.drawLine(here - QPointF(0, 4), here + QPointF(0, 4))
+            painter.drawText(here + QPointF(5, -3), text)
+        for x, y, beyond in self.marks:
+            painter.setPen(QPen(_BEYOND if beyond else _MARK, 2))
+            painter.drawEllipse(self.to_widget(x, y), 6, 6)
 
     def _draw_axes(self, painter):
         left, right, bottom, top = self._extent

@@ -2,6 +2,7 @@
 
 import numpy as np
 from chimerax.core.errors import UserError
+from chimerax.core.models import MODEL_DISPLAY_CHANGED, REMOVE_MODELS
 from Qt.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..cmd import latent as command
@@ -11,6 +12,7 @@ from .latest import LatestWins
 from .panel import Panel, row_of
 
 _DENSITY = "density"
+_CLUSTERS = 20  # as many as 'hetero analyze' and 'hetero decode center' take
 
 
 class LatentTool(Panel):
@@ -36,8 +38,9 @@ class LatentTool(Panel):
         self.canvas.lassoed = self._lassoed
         self._build(self.tool_window.ui_area)
         run.watchers.append(self.show)
-        self._handlers.append(session.triggers.add_handler("remove models", self._models_closed))
+        self._handlers.append(session.triggers.add_handler(REMOVE_MODELS, self._models_closed))
         self.show_columns(columns, color)
+        self.watch(MODEL_DISPLAY_CHANGED)
         self.tool_window.manage("side")
 
     @property
@@ -55,16 +58,24 @@ class LatentTool(Panel):
         self._lasso = QPushButton("Lasso")
         self._lasso.setCheckable(True)
         self._lasso.toggled.connect(lambda on: setattr(self.canvas, "lasso", on))
+        self._centers = QPushButton("Centers")
+        self._centers.setCheckable(True)
+        self._centers.clicked.connect(self._clusters)
         self.say("click: the map there; drag: it follows; Shift and drag: select")
         layout = QVBoxLayout(area)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addLayout(row_of(self._across, "and", self._up, "coloured by", self._color, self._lasso))
+        layout.addLayout(row_of(self._across, "and", self._up, "coloured by", self._color, self._centers, self._lasso))
         layout.addWidget(self.canvas, 1)
         layout.addWidget(self._said)
         self._actions = QWidget()
         actions = QHBoxLayout(self._actions)
         actions.setContentsMargins(0, 0, 0, 0)
-        for text, action in (("Mean map", self._mean), ("Save particles ...", self._save), ("None", self._none)):
+        for text, action in (
+            ("Mean map", self._mean),
+            ("Reconstruct", self._reconstruct),
+            ("Save particles ...", self._save),
+            ("None", self._none),
+        ):
             button = QPushButton(text)
             button.clicked.connect(action)
             actions.addWidget(button)
@@ -76,7 +87,7 @@ class LatentTool(Panel):
         Raises:
             UserError: no such column, or the engine's sentence.
         """
-        places = places_of(self.session, self.run)
+        places = self._known = places_of(self.session, self.run)
         first = columns or (places.names[0], places.names[1 if len(places.names) > 1 else 0])
         names = [places.name_of(name) for name in first]
         shown = _DENSITY if color in (None, _DENSITY) else places.name_of(color)
@@ -96,31 +107,55 @@ class LatentTool(Panel):
                 box._hetero_joined = True
         self.show()
 
-    def show(self):
-        """Draw what is chosen: columns, colours, selected particles, decoded points."""
+    def refresh(self):
+        """Another map of a path is shown."""
         places = places_of(self.session, self.run)
+        if places is self._known:
+            self._mark(places, *self.columns)
+            self.canvas.update()
+
+    def show(self):
+        """Draw what is chosen: columns, colours, selected particles, decoded points, paths, centres of clusters."""
+        places = places_of(self.session, self.run)
+        if places is not self._known:  # a command has brought other columns
+            kept = [name if name in places.names else None for name in (*self.columns, self.color)]
+            self.show_columns(None if None in kept[:2] else kept[:2], kept[2])
+            return
         (across, up), color = self.columns, self.color
         x, y = places.column(across), places.column(up)
         values = None if color == _DENSITY else places.column(color)
         chosen = np.isin(places.particle, self.run.chosen) if len(self.run.chosen) else None
         self.canvas.titles = (places.title(across), places.title(up))
-        self.canvas.marks = [
-            (*where, point.beyond)
-            for volume, point in self.run.points.items()
-            if not volume.deleted and (where := self._where(places, point, across, up)) is not None
-        ]
+        self._mark(places, across, up)
         self._actions.setVisible(chosen is not None)
         self.canvas.show_points(x, y, values, chosen)
         if chosen is not None:
             self.say(f"{len(self.run.chosen):,} of {len(x):,} particles selected")
+
+    def _mark(self, places, across, up):
+        """Circles for decoded maps, lines for the maps of paths, crosses for the centres of clusters."""
+        marks, ways = [], {}
+        for volume, point in self.run.points.items():
+            where = None if volume.deleted else self._where(places, point, across, up)
+            if where is None:
+                continue
+            series = getattr(volume, "series", None)
+            if series is not None:
+                ways.setdefault(series, []).append(where)
+            if series is None or volume.display:  # of a path the map that is shown
+                marks.append((*where, point.beyond))
+        self.canvas.marks, self.canvas.ways = marks, list(ways.values())
+        centres = places.place_of(places.centres, across, up).tolist() if places.centres else []
+        self.canvas.centres = [(x, y, str(k)) for k, (x, y) in enumerate(centres)]
+        self._centers.setChecked(bool(centres))
 
     def _where(self, places, point, across, up):
         """x, y of a decoded point: its own where the columns are its coordinates, else its nearest particle's."""
         own = [point.coordinate(name) for name in (across, up)]
         if None not in own:
             return own
-        row = np.flatnonzero(places.particle == point.nearest)
-        return [float(places.column(name)[row[0]]) for name in (across, up)] if len(row) else None
+        found = [] if point.nearest is None else places.place_of([point.nearest], across, up).tolist()
+        return found[0] if found else None
 
     def _chosen_in_box(self, _text):
         self.do(f'hetero latent {self.run.atomspec} axes "{",".join(self.columns)}" color "{self.color}"')
@@ -151,6 +186,23 @@ class LatentTool(Panel):
     def _lassoed(self, corners):
         outline = ",".join(f"{number:.4g}" for number in np.ravel(corners))
         self.do(f'hetero select {self.run.atomspec} inside "{",".join(self.columns)}" outline {outline}')
+
+    def _clusters(self, on):
+        self.do(f"hetero latent {self.run.atomspec} clusters {_CLUSTERS if on else 0}")
+
+    def _reconstruct(self):
+        images = ""
+        if not self.run.images:
+            path, _ = QFileDialog.getOpenFileName(
+                self.tool_window.ui_area,
+                "The particles that the model was trained on",
+                "",
+                "Particles (*.star *.cs *.txt)",
+            )
+            if not path:
+                return
+            images = f' particles "{path}"'
+        self.do(f"hetero reconstruct {self.run.atomspec} selected{images}")
 
     def _mean(self):
         self.do(f"hetero decode {self.run.atomspec} selected")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetero.commands import check_range
 from hetero.commands.warm_run import warm_run
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
@@ -25,17 +26,20 @@ class Settings:
         out: File to write (.npz): particle (n,), and values (columns, n) float32.
         tables: Tables (.csv) with a column particle, such as labels.csv of hetero analyze, or occupancies of particles:
             their columns of numbers come too. Particles without a row have NaN.
+        clusters: Groups of k-means, as hetero analyze finds them: a column cluster, and their centres; 0 for none.
         epoch: As for decode.
     """
 
     run: Path
     out: Path
     tables: tuple[Path, ...] = ()
+    clusters: int = 0
     epoch: int | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """``{columns, shares, n, zdim, out}``: ``columns`` name the rows of ``values``, ``shares`` are the components'.
+    """``{columns, shares, centres, n, zdim, out}``: ``columns`` name the rows of ``values``, ``shares`` are the
+    components', ``centres`` the numbers of the particles nearest to the means of the clusters.
 
     Raises:
         HeteroError: no run, a homogeneous one, or a table that is none of particles.
@@ -48,6 +52,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     scores = warm.components.scores(model.latents)[:, :some]
     columns = {f"PC{i + 1}": scores[:, i] for i in range(some)}
     columns |= {f"z{i + 1}": model.latents[:, i] for i in range(some)}
+    check_range("The number of clusters", settings.clusters, 0, 10_000)
+    groups = warm.clusters(settings.clusters) if settings.clusters else None
+    if groups is not None:
+        columns["cluster"] = groups.labels.astype(np.float32)
     for path in settings.tables:
         columns |= _read(path, model.particle_index, columns)
     with atomic_path(settings.out) as temporary, open(temporary, "wb") as file:
@@ -55,6 +63,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     return {
         "columns": list(columns),
         "shares": warm.components.shares[:some].tolist(),
+        "centres": [] if groups is None else model.particle_index[groups.nearest].tolist(),
         "n": len(model),
         "zdim": model.zdim,
         "out": str(settings.out),

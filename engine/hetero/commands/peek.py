@@ -21,7 +21,7 @@ class Settings(NamedLatent):
         run: Folder of a run.
         out: Map to write.
         level: Choose a level for the map too.
-        epoch, apix, box, flip, invert: As for decode.
+        epoch, apix, box, low_pass, flip, invert: As for decode.
     """
 
     run: Path
@@ -30,6 +30,7 @@ class Settings(NamedLatent):
     epoch: int | None = None
     apix: float | None = None
     box: int | None = None
+    low_pass: float | None = None
     flip: bool = False
     invert: bool = False
 
@@ -49,7 +50,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     model = warm.run
     z = settings.of(warm)
     opened = time.perf_counter()
-    (volume,) = model.decode(z[None], View(box=settings.box, flip=settings.flip, invert=settings.invert))
+    (volume,) = model.decode(z[None], View(settings.box, settings.low_pass, settings.flip, settings.invert))
     decoded = time.perf_counter()
     level, error = _level(volume) if settings.level else (None, None)
     write_map(settings.out, volume)

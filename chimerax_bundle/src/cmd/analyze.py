@@ -1,0 +1,47 @@
+"""`hetero analyze`: UMAP, clusters and a page about the latents of a run, in the background."""
+
+import os
+
+from chimerax.core.commands import BoolArg, Bounded, CmdDesc, IntArg, register
+
+from ..jobs import must_wait, new_folder, run_job
+from .arguments import PathArg
+from .results import open_result
+from .runs import RunPathArg
+
+
+def hetero_analyze(session, run, out=None, umap=True, wait=None, **options):
+    """Start ``hetero analyze`` of the engine on ``run`` (a folder); returns the Job.
+
+    ``options`` are the engine's: clusters (its k), components, particles, poses, ctf, against. Without ``out`` the
+    analysis lies in the job's folder. The run then knows the UMAP and the clusters as columns.
+
+    Raises:
+        UserError: no engine; or it was waited for, and failed.
+    """
+    folder = new_folder()
+    settings = {name: value for name, value in options.items() if value is not None}
+    if "clusters" in settings:
+        settings["k"] = settings.pop("clusters")
+    settings |= {"run": run, "out": out or os.path.join(folder, "analysis"), "skip_umap": not umap}
+    return run_job(session, "analyze", settings, folder, must_wait(session, wait), open_result)
+
+
+def register_command(name, logger):
+    """Register `hetero analyze`."""
+    description = CmdDesc(
+        required=[("run", RunPathArg)],
+        keyword=[
+            ("out", PathArg),
+            ("clusters", Bounded(IntArg, min=1)),
+            ("components", Bounded(IntArg, min=0)),
+            ("umap", BoolArg),
+            ("particles", PathArg),
+            ("poses", PathArg),
+            ("ctf", PathArg),
+            ("against", PathArg),
+            ("wait", BoolArg),
+        ],
+        synopsis="find clusters and a UMAP of a trained model's latents, and how far to trust them",
+    )
+    register(name, description, hetero_analyze, logger=logger)
