@@ -50,7 +50,7 @@ def write_blocks(folder, masks, step=STEP):
     rows = ["name,mean_occupancy,color"]
     for i, mask in enumerate(masks):
         write_mrc(folder / f"block_{i:02d}.mrc", mask.astype(np.int8), step)
-        rows.append(f"block_{i:02d},{0.25 + 0.5 * i},{COLORS[i]}")
+        rows.append(f"block_{i:02d},{0.25 + 0.5 * i},{COLORS[i % 2]}")
     (folder / "blocks.csv").write_text("\n".join(rows) + "\n")
     return folder
 

@@ -30,7 +30,7 @@ def hetero_latent(session, run, axes=None, color=None, tables=None, clusters=Non
         places.name_of(column)  # raises its sentence before anything changes
     for tool in session.tools.list():
         if isinstance(tool, LatentTool) and tool.run is run:
-            tool.show_columns(axes or tool.columns, color or tool.color)
+            tool.show_columns(axes, color)
             tool.display(True)
             return tool
     return LatentTool(session, "Hetero Latent", run, axes, color)

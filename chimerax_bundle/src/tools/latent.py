@@ -82,15 +82,20 @@ class LatentTool(Panel):
         layout.addWidget(self._actions)
 
     def show_columns(self, columns=None, color=None):
-        """Show two columns by name (the first two without them), coloured by a third or by density.
+        """Show two columns by name, coloured by a third or by density.
+
+        Without them those that are shown, as far as they are there still, else the first two and density.
 
         Raises:
             UserError: no such column, or the engine's sentence.
         """
         places = self._known = places_of(self.session, self.run)
-        first = columns or (places.names[0], places.names[1 if len(places.names) > 1 else 0])
-        names = [places.name_of(name) for name in first]
-        shown = _DENSITY if color in (None, _DENSITY) else places.name_of(color)
+        color = color or (self.color if self.color in places.names else _DENSITY)
+        if columns is None:
+            kept = set(self.columns) <= set(places.names)
+            columns = self.columns if kept else (places.names[0], places.names[1 if len(places.names) > 1 else 0])
+        names = [places.name_of(name) for name in columns]
+        shown = _DENSITY if color == _DENSITY else places.name_of(color)
         for box, options, text in (
             (self._across, places.names, names[0]),
             (self._up, places.names, names[1]),
@@ -118,8 +123,7 @@ class LatentTool(Panel):
         """Draw what is chosen: columns, colours, selected particles, decoded points, paths, centres of clusters."""
         places = places_of(self.session, self.run)
         if places is not self._known:  # a command has brought other columns
-            kept = [name if name in places.names else None for name in (*self.columns, self.color)]
-            self.show_columns(None if None in kept[:2] else kept[:2], kept[2])
+            self.show_columns()
             return
         (across, up), color = self.columns, self.color
         x, y = places.column(across), places.column(up)
