@@ -208,7 +208,9 @@ def follow(session, job, then=None):
 
 
 def run_job(session, verb, settings, folder, wait, then):
-    """Start a job and follow it; with ``wait``, until it has ended. Returns the Job.
+    """Start a job and follow it; ``then(session, job)`` takes up its result. Returns the Job.
+
+    With ``wait`` it has ended then; see :func:`must_wait` for what None means.
 
     Raises:
         UserError: it cannot be started; or it was waited for, and failed.
@@ -218,7 +220,7 @@ def run_job(session, verb, settings, folder, wait, then):
         f"job {job.number}, {verb}, has started; its log is {os.path.join(folder, 'log.txt')}, 'hetero jobs' tells how "
         "far it is, and it goes on when ChimeraX ends"
     )
-    if not wait:
+    if not must_wait(session, wait):
         follow(session, job, then)
         return job
     task = JobTask(session, job)

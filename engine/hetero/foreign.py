@@ -56,7 +56,8 @@ def check_file(path: Path | str, expected: str) -> int:
 
 def reason(error: BaseException) -> str:
     """What an error says, as the end of a sentence."""
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    nameless = "it does not fit into memory" if isinstance(error, MemoryError) else type(error).__name__
+    words = getattr(error, "strerror", None) or str(error) or nameless
     return words.strip().splitlines()[0].rstrip(".")
 
 

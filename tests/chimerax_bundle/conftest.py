@@ -144,6 +144,21 @@ def settle(session):
 
 
 @pytest.fixture
+def reopen(session, run, tmp_path):
+    """Save the session, close everything, open it again: ``reopen()``, or of a kind of model only: its class's name."""
+
+    def save_and_open(kind=None):
+        run(f'save "{tmp_path}/session.cxs"')
+        session.update_loop.draw_new_frame()
+        session.reset()
+        assert not session.models.list() and not session.tools.list()
+        run(f'open "{tmp_path}/session.cxs"')
+        return [m for m in session.models.list() if (len(m.id) == 1 if kind is None else type(m).__name__ == kind)]
+
+    return save_and_open
+
+
+@pytest.fixture
 def window(session, monkeypatch):
     """What panels need of a window; see headless.py."""
     import headless

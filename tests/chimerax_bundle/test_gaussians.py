@@ -134,18 +134,14 @@ def test_a_path_of_gaussians_has_arrows_and_its_maps_are_marked(session, run, mo
     assert np.diff([point.scores[0] for point in points]).min() > 0
 
 
-def test_sessions_keep_arrows(session, run, moving, tmp_path):
+def test_sessions_keep_arrows(session, run, moving, tmp_path, reopen):
     from chimerax.geometry import translation
 
     run(f'hetero open "{moving}"')
     model = run("hetero quiver #1 from 0 to 2")
     model.position = translation((7, 0, 0))
     vertices, colors = model.vertices.copy(), model.vertex_colors.copy()
-    run(f'save "{tmp_path}/a.cxs"')
-    session.update_loop.draw_new_frame()
-    session.reset()
-    run(f'open "{tmp_path}/a.cxs"')
-    (model,) = [m for m in session.models.list() if type(m).__name__ == "GlyphsModel"]
+    (model,) = reopen("GlyphsModel")
     assert np.array_equal(model.vertices, vertices) and np.array_equal(model.vertex_colors, colors)
     assert model.position.translation()[0] == pytest.approx(7)
     assert run("hetero quiver select #2 longer 1") == 50

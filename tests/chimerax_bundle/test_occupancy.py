@@ -101,13 +101,9 @@ def test_classes_colour_the_series_and_undo_takes_it_off(session, run, log, meas
     assert tuple(series.maps[1].surfaces[0].rgba) == tuple(before)
 
 
-def test_class_colours_survive_a_session(session, run, measured, tmp_path):
+def test_class_colours_survive_a_session(session, run, measured, tmp_path, reopen):
     labels = run("hetero classes number 2")
-    run(f'save "{tmp_path}/a.cxs"')
-    session.update_loop.draw_new_frame()
-    session.reset()
-    run(f'open "{tmp_path}/a.cxs"')
-    (series,) = [m for m in session.models.list() if type(m).__name__ == "EnsembleModel"]
+    (series,) = reopen("EnsembleModel")
     run("vseries play #1 jumpTo 1")
     assert hex_color(series.maps[1].surfaces[0].color) == ["#ee6677", "#228833"][labels["vol_01"] - 1]
 

@@ -42,14 +42,10 @@ def test_a_path_that_is_kept_has_its_levels_beside_the_maps(run, own):
     assert [float(row["level"]) for row in places(own.parent / "kept")] == pytest.approx(series.levels)
 
 
-def test_a_path_in_memory_comes_back_in_a_session(session, run, own, tmp_path):
+def test_a_path_in_memory_comes_back_in_a_session(session, run, own, tmp_path, reopen):
     series = run(f'hetero path "{own}" frames 3')
     levels, last = series.levels, series.maps[2].full_matrix().copy()
-    run(f'save "{tmp_path}/a.cxs"')
-    session.update_loop.draw_new_frame()
-    session.reset()
-    run(f'open "{tmp_path}/a.cxs"')
-    (series,) = [m for m in session.models.list() if type(m).__name__ == "EnsembleModel"]
+    (series,) = reopen("EnsembleModel")
     assert series.levels == pytest.approx(levels)
     np.testing.assert_allclose(series.maps[2].full_matrix(), last)
 

@@ -7,21 +7,11 @@ from scenes import COLORS, blob_array, halves, hex_color, hue_share, picture, wr
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def reopen(session, run, path):
-    """Save, close everything, and open again."""
-    run(f'save "{path}"')
-    session.update_loop.draw_new_frame()
-    session.reset()
-    assert not session.models.list()
-    run(f'open "{path}"')
-    return [m for m in session.models.list() if len(m.id) == 1]
-
-
-def test_ensemble(session, run, tmp_path):
+def test_ensemble(session, run, tmp_path, reopen):
     run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
     run("vseries play #1 jumpTo 1")
     run("volume #1.2 level 0.6 color #3377cc")
-    (ensemble,) = reopen(session, run, tmp_path / "a.cxs")
+    (ensemble,) = reopen()
     assert type(ensemble).__name__ == "EnsembleModel" and ensemble.folder.endswith("ensemble")
     assert ensemble.levels == [0.3, 0.6, 1.5] and ensemble.maps[1].surfaces[0].level == 0.6
     assert [v.display for v in ensemble.maps] == [False, True, False]
@@ -32,7 +22,7 @@ def test_ensemble(session, run, tmp_path):
         assert ensemble.maps[time].surfaces[0].level == level
 
 
-def test_blocks_on_a_map(session, run, tmp_path):
+def test_blocks_on_a_map(session, run, tmp_path, reopen):
     write_mrc(tmp_path / "map.mrc", blob_array())
     run(f'open "{tmp_path}/map.mrc"')
     run("volume #1 level 0.4")
@@ -40,7 +30,7 @@ def test_blocks_on_a_map(session, run, tmp_path):
     run("hetero blocks show 1; key delete; view")
     vertices, rows = blocks.surfaces[1].vertices.copy(), blocks.rows
     before = picture(session, run, tmp_path / "before.png")
-    volume, blocks = reopen(session, run, tmp_path / "a.cxs")
+    volume, blocks = reopen()
     left, right = blocks.surfaces
     assert (left.display, right.display) == (False, True)
     assert np.array_equal(right.vertices, vertices) and blocks.rows == rows

@@ -4,8 +4,8 @@ import os
 
 from chimerax.core.commands import BoolArg, Bounded, CmdDesc, IntArg, register
 
-from ..jobs import must_wait, new_folder, run_job
-from .arguments import PathArg
+from ..jobs import new_folder, run_job
+from .arguments import PathArg, given
 from .results import open_result
 from .runs import RunPathArg
 
@@ -20,11 +20,11 @@ def hetero_analyze(session, run, out=None, umap=True, wait=None, **options):
         UserError: no engine; or it was waited for, and failed.
     """
     folder = new_folder()
-    settings = {name: value for name, value in options.items() if value is not None}
+    settings = given(**options)
     if "clusters" in settings:
         settings["k"] = settings.pop("clusters")
     settings |= {"run": run, "out": out or os.path.join(folder, "analysis"), "skip_umap": not umap}
-    return run_job(session, "analyze", settings, folder, must_wait(session, wait), open_result)
+    return run_job(session, "analyze", settings, folder, wait, open_result)
 
 
 def register_command(name, logger):

@@ -37,6 +37,11 @@ class PathArg(FileNameArg):
         return os.path.abspath(path), used, rest
 
 
+def given(**options):
+    """Those of a command's options that were said, as settings of the engine."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def one_map(maps, what="Blocks are painted onto one map"):
     """The only map of ``maps``; ``what`` begins the sentence.
 

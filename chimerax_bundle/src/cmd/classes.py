@@ -13,7 +13,7 @@ from ..models.staging import scratch
 from ..palette import class_color, class_rgba
 from ..report import log_picture, log_table
 from ..worker import ask
-from .arguments import OpenMapsArg, PathArg
+from .arguments import OpenMapsArg, PathArg, given
 from .occupancy import BlocksArg, last_table
 from .runs import RunPathArg
 
@@ -54,12 +54,12 @@ def _settings(options):
     Raises:
         UserError: two ways to make classes, or a chain of no blocks.
     """
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
-    if "number" in given and "height" in given:
+    settings = given(**options)
+    if "number" in settings and "height" in settings:
         raise UserError("Both a number of classes and a height were given; give one of the two.")
-    if "chain" in given and "along" not in given:
+    if "chain" in settings and "along" not in settings:
         raise UserError("A chain is one of blocks; say of which with 'along', as in 'along #2 chain chain_1'.")
-    return given
+    return settings
 
 
 class ColorMaps(UndoAction):

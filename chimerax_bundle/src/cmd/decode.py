@@ -12,7 +12,7 @@ from chimerax.map_data import ArrayGridData
 from ..models.grids import read_into_memory, volume_from_grid
 from ..models.run import Point
 from ..worker import ask
-from .arguments import OpenMapsArg
+from .arguments import OpenMapsArg, given
 from .points import LOW_PASS, POINT_KEYWORDS, point_settings
 from .runs import RunArg, run_of
 
@@ -31,7 +31,7 @@ def hetero_decode(session, run, to=None, box=None, low_pass=None, **point):
     target = None if to is None else _target(to, box)
     if target is not None:
         box = int(target.data.size[0])
-    view = {name: value for name, value in (("box", box), ("low_pass", low_pass)) if value is not None}
+    view = given(box=box, low_pass=low_pass)
     grid, answer = _decode(session, run, point, view, level=target is None)
     near = (answer["nearest"], bool(answer["beyond"]))
     point = Point(tuple(answer["z"]), answer["name"], *near, tuple(answer["scores"]))

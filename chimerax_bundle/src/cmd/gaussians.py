@@ -10,6 +10,7 @@ from chimerax.core.errors import UserError
 from ..models.glyphs import GlyphsModel, spheres
 from ..models.run import Point
 from ..worker import ask
+from .arguments import given
 from .points import POINT_KEYWORDS, point_settings
 from .runs import RunArg, newest_of, run_of
 
@@ -26,8 +27,7 @@ def hetero_gaussians(session, run, scale=1.0, program=None, box=None, apix=None,
     Raises:
         UserError: no point or two, a run without Gaussians, or the engine's sentence.
     """
-    text = {"program": program, "box": box, "apix": apix}
-    text = {name: value for name, value in text.items() if value is not None}
+    text = given(program=program, box=box, apix=apix)
     if isinstance(run, str) and os.path.isfile(run):
         if any(value is not None for value in point.values()):
             raise UserError(f"{run} is a model text, which has no points to choose; a run has.")

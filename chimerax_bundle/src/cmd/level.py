@@ -11,7 +11,7 @@ from chimerax.map_series import MapSeries
 from ..models.grids import map_file, write_grid
 from ..report import log_table
 from ..worker import ask
-from .arguments import OpenMapsArg, PathArg
+from .arguments import OpenMapsArg, PathArg, given
 
 METHODS = ("cnn", "percentile", "fdr", "mass")
 _MANY = 8  # more maps than this are told in a table
@@ -27,14 +27,14 @@ def hetero_level(session, volumes, method=None, share=False, level=None, weights
     Raises:
         UserError: contradictory options, no engine, or no map could be levelled.
     """
-    numbers = {name: n for name, n in numbers.items() if n is not None}
+    numbers = given(**numbers)
     if level is not None and (method is not None or numbers or share or weights is not None):
         raise UserError("A level was given and a method to find one too; give one of the two.")
     if level is not None:
         rows = [{"level": level} for _ in volumes]
     else:
         options = {"method": _method(method, numbers), "share": share, **numbers}
-        rows = predict_levels(session, volumes, options | ({} if weights is None else {"weights": weights}))
+        rows = predict_levels(session, volumes, options | given(weights=weights))
     if all("error" in row for row in rows):
         if len(rows) == 1:
             raise UserError(f"{volumes[0]}: {rows[0]['error']}")

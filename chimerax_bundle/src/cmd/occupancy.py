@@ -16,14 +16,14 @@ from chimerax.core.commands import (
 )
 from chimerax.core.errors import UserError
 
-from ..jobs import must_wait, new_folder, run_job
+from ..jobs import new_folder, run_job
 from ..models.blocks import BlocksModel
 from ..models.measured import Measured, keep_measured, measured_of
 from ..models.run import RunModel
 from ..models.staging import scratch, stage_maps
 from ..report import log_picture, log_table
 from ..worker import ask
-from .arguments import OpenMapsArg, PathArg
+from .arguments import OpenMapsArg, PathArg, given
 from .results import open_result
 from .runs import RunArg, newest_of, run_of
 
@@ -90,7 +90,7 @@ def _what_to_measure(blocks, masks):
     Raises:
         UserError: both or neither.
     """
-    masks = {name: value for name, value in masks.items() if value is not None}
+    masks = given(**masks)
     if (blocks is None) == ("model" not in masks):
         raise UserError("One of 'blocks' (their model or folder) and 'model' (a structure file) was expected.")
     if blocks is not None and masks:
@@ -102,7 +102,7 @@ def _measure_run(session, run, settings, save, wait):
     folder = new_folder()
     settings |= {"folder": newest_of(run, "hetero occupancy")} | run.read_as("apix", "flip", "invert")
     settings["out"] = save or os.path.join(folder, "occupancy.csv")
-    return run_job(session, "occupancy", settings, folder, must_wait(session, wait), open_result)
+    return run_job(session, "occupancy", settings, folder, wait, open_result)
 
 
 def _measure_maps(session, volumes, settings, save):

@@ -8,7 +8,7 @@ from chimerax.core.errors import UserError
 
 from ..models.run import Point
 from ..worker import ask
-from .arguments import PathArg
+from .arguments import PathArg, given
 from .gaussians import ask_gaussians
 from .open import open_ensemble
 from .points import LOW_PASS, AnchorsArg, decoded_point
@@ -34,8 +34,7 @@ def hetero_path(session, run, frames=20, box=None, low_pass=None, save=None, **w
         _check_memory(run, frames, box)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         settings = {"run": run.folder, "out": save or os.path.join(folder, "path")}
-        settings |= {name: value for name, value in (("box", box), ("low_pass", low_pass)) if value is not None}
-        settings |= run.read_as("epoch", "apix", "flip", "invert")
+        settings |= given(box=box, low_pass=low_pass) | run.read_as("epoch", "apix", "flip", "invert")
         answer = ask(session, "traverse", settings | _way(run, folder, frames, way))
         for note in answer["path_notes"]:
             session.logger.warning(note)

@@ -7,7 +7,7 @@ from chimerax.core.commands import Annotation, AnnotationError, Bounded, FloatAr
 from chimerax.core.commands.cli import next_token
 from chimerax.core.errors import UserError
 
-from .arguments import OpenMapsArg
+from .arguments import OpenMapsArg, given
 
 
 class PlaceArg(Annotation):
@@ -63,7 +63,7 @@ def point_settings(run, folder, clusters=20, selected=False, **point):
     Raises:
         UserError: no point or two, or no particles are selected.
     """
-    how = {name: value for name, value in point.items() if value is not None}
+    how = given(**point)
     if len(how) + bool(selected) > 1 or (not how and not selected and run.zdim):
         raise UserError("One of z, at, particle, center and selected was expected, to say what is decoded.")
     if selected:

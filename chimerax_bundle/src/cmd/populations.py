@@ -9,7 +9,7 @@ from ..models.measured import keep_measured, measured_of
 from ..models.staging import scratch
 from ..report import log_picture, log_table
 from ..worker import ask
-from .arguments import PathArg
+from .arguments import PathArg, given
 from .occupancy import last_table
 
 _WORDS = {"one": "one population", "spread": "spread without two groups"}
@@ -22,8 +22,7 @@ def hetero_populations(session, table=None, ensemble=None, min_gap=None, save=No
         UserError: no table, or the engine's sentence.
     """
     settings = {"table": last_table(session, table), "out": save or os.path.join(scratch(session), "populations.csv")}
-    more = {"ensemble": ensemble, "min_gap": min_gap}
-    settings |= {name: value for name, value in more.items() if value is not None}
+    settings |= given(ensemble=ensemble, min_gap=min_gap)
     answer = ask(session, "populations", settings)
     measured = measured_of(session)
     if measured is not None and measured.table == settings["table"]:

@@ -20,7 +20,7 @@ from chimerax.core.models import Model
 from ..models.grids import open_kept, volume_from_grid
 from ..report import log_picture
 from ..worker import ask
-from .arguments import OpenMapsArg, PathArg
+from .arguments import OpenMapsArg, PathArg, given
 from .decode import hetero_decode
 from .level import hetero_level
 from .points import decoded_point, write_selected
@@ -55,7 +55,7 @@ def hetero_reconstruct(session, run, near=None, selected=False, save=None, **opt
     run = run_of(session, run)
     if (near is None) != bool(selected):
         raise UserError("One of 'near' (a decoded map, or a latent) and 'selected' (particles) was expected.")
-    options = {name: value for name, value in options.items() if value is not None}
+    options = given(**options)
     images = {name: options.pop(name) for name in _IMAGES if name in options} or run.images
     if "particles" not in images:
         raise UserError(f"The particle file that {run} was trained on was not named; 'particles FILE' was expected.")

@@ -5,9 +5,9 @@ import os
 from chimerax.core.commands import BoolArg, Bounded, CmdDesc, EnumOf, FloatArg, IntArg, register
 from chimerax.core.errors import UserError
 
-from ..jobs import must_wait, new_folder, run_job
+from ..jobs import new_folder, run_job
 from ..models.staging import stage_maps
-from .arguments import OpenMapsArg, PathArg
+from .arguments import OpenMapsArg, PathArg, given
 from .results import open_result
 
 RULES = ("effect", "published")
@@ -28,9 +28,9 @@ def hetero_siren(session, volumes, save=None, wait=None, **options):
     maps = os.path.join(folder, "maps")
     os.mkdir(maps)
     stage_maps(session, volumes, maps)
-    settings = {name: value for name, value in options.items() if value is not None}
+    settings = given(**options)
     settings |= {"folder": maps, "out": save or os.path.join(folder, "blocks")}
-    return run_job(session, "blocks", settings, folder, must_wait(session, wait), open_result)
+    return run_job(session, "blocks", settings, folder, wait, open_result)
 
 
 def register_command(name, logger):

@@ -4,8 +4,8 @@ import os
 
 from chimerax.core.commands import BoolArg, Bounded, CmdDesc, EnumOf, IntArg, StringArg, register
 
-from ..jobs import must_wait, new_folder, run_job
-from .arguments import PathArg
+from ..jobs import new_folder, run_job
+from .arguments import PathArg, given
 from .results import open_result
 
 METHODS = ("vae", "gmm", "linear")
@@ -20,11 +20,11 @@ def hetero_train(session, method, particles, out=None, wait=None, **options):
         UserError: no engine; or it was waited for, and failed.
     """
     folder = new_folder()
-    settings = {name: value for name, value in options.items() if value is not None}
+    settings = given(**options)
     if method == "gmm" and "ctf" in settings:
         settings["ctf_file"] = settings.pop("ctf")  # there 'ctf' says what was done about it
     settings |= {"particles": particles, "out": out or os.path.join(folder, "run")}
-    return run_job(session, f"train-{method}", settings, folder, must_wait(session, wait), open_result)
+    return run_job(session, f"train-{method}", settings, folder, wait, open_result)
 
 
 def register_command(name, logger):
