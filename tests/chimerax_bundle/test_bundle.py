@@ -103,7 +103,7 @@ def test_the_bundle_costs_nothing_until_it_is_used(session):
     try:
         start = time.perf_counter()
         import_module("chimerax.hetero")
-        assert time.perf_counter() - start < 0.1
+        assert time.perf_counter() - start < 0.05
         assert [name for name in sys.modules if name.startswith("chimerax.hetero")] == ["chimerax.hetero"]
     finally:
         sys.modules.update(kept)

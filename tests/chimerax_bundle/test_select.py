@@ -62,7 +62,7 @@ def test_an_outline_of_any_shape_agrees_with_a_plain_reference(session):
     assert (found == ((spans & (x[:, None] < at)).sum(axis=1) % 2 == 1)).all() and 0.1 < found.mean() < 0.9
 
 
-def test_the_images_near_a_state_give_its_map(session, run, log, opened, trained):
+def test_the_images_near_a_state_give_its_map(session, run, log, opened, trained, reopen):
     run("hetero decode #1 z 0.5,0")
     group = run(f'hetero reconstruct #1 near #2 particles "{trained.parent}/particles.star"')
     volume, half1, half2 = group.child_models()
@@ -75,6 +75,12 @@ def test_the_images_near_a_state_give_its_map(session, run, log, opened, trained
     volume_2 = run(f'hetero reconstruct #1 near -0.5,0 particles "{trained.parent}/particles.star"').child_models()[0]
     assert np.corrcoef(volume_2.full_matrix().ravel(), without.ravel())[0, 1] > 0.9
     assert any(point.z == (-0.5, 0.0) for point in opened.points.values())  # the decoded one stands beside it
+    data, levels = volume_2.full_matrix().copy(), [v.surfaces[0].level for v in (volume, volume_2)]
+    groups = [m for m in reopen() if m.name == "reconstruction"]
+    maps = [group.child_models()[0] for group in groups]
+    np.testing.assert_allclose(maps[1].full_matrix(), data)
+    assert [v.surfaces[0].level for v in maps] == pytest.approx(levels)
+    assert [v.display for v in groups[0].child_models()] == [True, False, False]
 
 
 def test_sentences(session, run, sentence, opened, trained, tmp_path):
@@ -90,5 +96,8 @@ def test_sentences(session, run, sentence, opened, trained, tmp_path):
         ('hetero select #1 where "z1 > 0" save /tmp/a.doc', "is no kind of file"),
         (f'hetero reconstruct #1 near 1 particles "{star}"', "A latent of 1 numbers was given"),
         ("hetero reconstruct #1 near 0,0 particles /nowhere.star", "/nowhere.star"),
+        ("hetero reconstruct #1 near 0,0", "was trained on was not named; 'particles FILE' was expected"),
+        (f'hetero reconstruct #1 particles "{star}"', "One of 'near' (a decoded map, or a latent) and 'selected'"),
+        (f'hetero reconstruct #1 selected particles "{star}"', "No particles of run #1 are selected"),
     ):
         assert part in sentence(command), command

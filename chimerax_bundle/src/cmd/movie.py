@@ -10,6 +10,7 @@ import numpy as np
 from chimerax.core.commands import BoolArg, Bounded, CmdDesc, FloatArg, Int2Arg, ModelsArg, register
 from chimerax.core.commands import run as run_command
 from chimerax.core.errors import UserError
+from PIL import Image
 
 from ..inset import Inset
 from ..models.ensemble import EnsembleModel
@@ -46,9 +47,10 @@ def hetero_movie(session, path, series=None, axes=None, frame_rate=10.0, round_t
         try:
             for i in range(n):
                 session.logger.status(f"hetero movie: map {i + 1} of {n}")
-                picture = _picture(session, series, i, (width, height), plot)
-                for number in {i, 2 * n - 2 - i} if round_trip and i else {i}:
-                    picture.save(os.path.join(folder, f"{number:05d}.png"))
+                path_of = [os.path.join(folder, f"{number:05d}.png") for number in (i, 2 * n - 2 - i)]
+                _picture(session, series, i, (width, height), plot, path_of[0])
+                if round_trip and 0 < i < n - 1:
+                    shutil.copyfile(*path_of)
         finally:
             _show(session, series, shown)
             session.logger.status("")
@@ -91,15 +93,18 @@ def _inset(session, series, axes, size):
     return Inset(*columns, np.array(way), [places.title(name) for name in names], size)
 
 
-def _picture(session, series, i, size, plot):
-    """One frame, a Pillow image."""
+def _picture(session, series, i, size, plot, path):
+    """One frame, as a file."""
     _show(session, series, i)
-    image = session.main_view.image(*size, supersample=_SUPERSAMPLE).convert("RGB")
+    words = f'save "{path}" width {size[0]} height {size[1]} supersample {_SUPERSAMPLE}'
+    run_command(session, words, log=False)
     if plot is not None:
+        with Image.open(path) as saved:
+            image = saved.convert("RGB")
         corner = plot.frame(i)
         margin = corner.height // 12
         image.paste(corner, (size[0] - corner.width - margin, size[1] - corner.height - margin))
-    return image
+        image.save(path)
 
 
 def _show(session, series, i):
