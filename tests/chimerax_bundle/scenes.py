@@ -8,9 +8,14 @@ COLORS = ("#ee6677", "#228833")
 
 def blob(session, name="blob", n=32, center=(0, 0, 0)):
     """An open map in memory: a Gaussian blob of ``(n, n, n)`` voxels."""
+    return in_memory(session, blob_array(n, center), name)
+
+
+def in_memory(session, array, name="map", step=STEP):
+    """An open map of an array (z, y, x), as a surface."""
     from chimerax.map.volume import volume_from_grid_data
 
-    return volume_from_grid_data(grid(blob_array(n, center), name), session, style="surface", show_dialog=False)
+    return volume_from_grid_data(grid(array, name, step), session, style="surface", show_dialog=False)
 
 
 def blob_array(n=32, center=(0, 0, 0), width=40.0):
@@ -75,6 +80,16 @@ def helix_masks(hand=1, n=48):
 def hex_color(rgba):
     """``#rrggbb`` of uint8 r, g, b, a."""
     return "#" + bytes(rgba[:3]).hex()
+
+
+def is_command(session, words):
+    """Whether ``words`` begin with a command that there is."""
+    from chimerax.core.commands import cli
+
+    command = cli.Command(session)
+    command.current_text = words
+    command._find_command_name(True)
+    return command._ci is not None
 
 
 def picture(session, run, path, width=320, height=240):

@@ -6,11 +6,11 @@ from scenes import (
     COLORS,
     blob,
     blob_array,
-    grid,
     halves,
     helix_masks,
     hex_color,
     hue_share,
+    in_memory,
     picture,
     write_blocks,
     write_mrc,
@@ -135,12 +135,9 @@ def test_show_and_hide_leave_the_others_as_they_are(run, folder):
 def test_a_map_on_another_grid_is_painted_by_zone(session, run, folder, tmp_path):
     """The blob again, at half the sampling and shifted by its model's position; its halves get the blocks' colours."""
     from chimerax.geometry import translation
-    from chimerax.map.volume import volume_from_grid_data
 
     blocks = run(f'hetero blocks "{folder}"')
-    other = volume_from_grid_data(
-        grid(blob_array()[::2, ::2, ::2], "other", 4.0), session, style="surface", show_dialog=False
-    )
+    other = in_memory(session, blob_array()[::2, ::2, ::2], "other", 4.0)
     other.position = blocks.position = translation((30, 0, 0))
     run(f"volume {other.atomspec} level 0.4 color #3377cc; key delete; set bgColor white; view")
     run(f"hetero blocks zone {other.atomspec} distance 6")
@@ -178,9 +175,8 @@ def test_sentences(session, run, sentence, folder, tmp_path):
     [(24, 2.0, "box 32 x 32 x 32 voxels and 24 x 24 x 24"), (32, 3.0, "voxel size 2 x 2 x 2 Å and 3 x 3 x 3 Å")],
 )
 def test_another_grid_is_a_sentence(session, sentence, folder, n, step, part):
-    from chimerax.map.volume import volume_from_grid_data
 
-    volume_from_grid_data(grid(blob_array(n), "other", step), session, style="surface", show_dialog=False)
+    in_memory(session, blob_array(n), "other", step)
     text = sentence(f'hetero blocks "{folder}" onto #1')
     assert "different grids" in text and part in text
     assert len([m for m in session.models.list() if len(m.id) == 1]) == 1  # nothing was opened

@@ -4,7 +4,7 @@ import os
 from importlib import import_module
 
 import pytest
-from scenes import blob
+from scenes import blob, is_command
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -37,8 +37,6 @@ def test_every_button_has_an_icon_and_says_what_it_does(buttons):
 
 def test_every_button_runs_a_command_that_there_is(session, run, monkeypatch, buttons, bundle):
     """All but Open, which asks for a folder first."""
-    from chimerax.core.commands import cli
-
     blob(session)
     session.update_loop.draw_new_frame()
     module, said = import_module("chimerax.hetero.buttons"), []
@@ -50,10 +48,7 @@ def test_every_button_runs_a_command_that_there_is(session, run, monkeypatch, bu
     assert len(said) == 8 and "hetero level #1" in said
     for words in said:
         if not words.startswith("ui "):  # PyPI's ChimeraX has no such command
-            command = cli.Command(session)
-            command.current_text = words
-            command._find_command_name(True)
-            assert command._ci is not None, words
+            assert is_command(session, words), words
 
 
 def test_open_asks_for_a_folder(session, run, monkeypatch, bundle, trained):

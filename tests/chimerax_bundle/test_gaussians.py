@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 from make_run_truth import BOX, gaussians
-from scenes import grid, picture
+from scenes import in_memory, picture
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -19,11 +19,9 @@ def middles(model):
 
 def knob_map(session):
     """An open map whose surface holds the knob, on the run's grid."""
-    from chimerax.map.volume import volume_from_grid_data
-
     array = np.zeros((BOX,) * 3, np.float32)
     array[:, :, BOX // 2 + 1 :] = 1
-    return volume_from_grid_data(grid(array, "knob"), session, style="surface", show_dialog=False)
+    return in_memory(session, array, "knob")
 
 
 def test_spheres_lie_where_the_gaussians_are_and_are_as_large_as_their_mass(session, run, log, moving):

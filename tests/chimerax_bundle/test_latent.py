@@ -170,6 +170,10 @@ def test_centers_of_clusters_and_paths_are_drawn(session, run, panel, settle, tm
     run(f"vseries play {series.atomspec} jumpTo 3")
     settle(2)
     np.testing.assert_allclose(panel.canvas.marks[1][:2], z[3], atol=1e-5)
+    run("hetero latent #1 axes PC1,z2")  # no coordinates of the model: each map at its nearest particle
+    near = [((latents() - one) ** 2).sum(axis=1).argmin() for one in z]
+    np.testing.assert_allclose(np.array(panel.canvas.ways[0])[:, 1], latents()[near, 1], atol=1e-5)
+    run("hetero latent #1 axes z1,z2")
     image = shot(panel, tmp_path / "path.png")
     assert (image.min(axis=-1) > 200).mean() > 0.002
 

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from scenes import blob, blob_array, write_ensemble, write_mrc
+from scenes import blob, blob_array, in_memory, write_ensemble, write_mrc
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -148,11 +148,7 @@ def test_many_maps_are_told_in_a_table(session, run, log):
 
 
 def test_a_map_that_is_refused_is_named_and_others_proceed(session, run, log):
-    from chimerax.map.volume import volume_from_grid_data
-    from scenes import grid
-
-    flat = grid(np.full((32, 32, 32), 5, np.float32), "flat")
-    volume_from_grid_data(flat, session, style="surface", show_dialog=False)
+    in_memory(session, np.full((32, 32, 32), 5, np.float32), "flat")
     volume = blob(session)
     levels = run("hetero level #1-2")
     assert levels[0] is None and volume.surfaces[0].level == pytest.approx(levels[1])
@@ -160,11 +156,7 @@ def test_a_map_that_is_refused_is_named_and_others_proceed(session, run, log):
 
 
 def test_all_refused_is_one_sentence(session, sentence):
-    from chimerax.map.volume import volume_from_grid_data
-    from scenes import grid
-
-    flat = grid(np.full((32, 32, 32), 5, np.float32), "flat")
-    volume_from_grid_data(flat, session, style="surface", show_dialog=False)
+    in_memory(session, np.full((32, 32, 32), 5, np.float32), "flat")
     assert sentence("hetero level #1").startswith("flat #1: ")
 
 

@@ -22,7 +22,7 @@ class Places:
     def __init__(self, particle, names, values, shares=(), centres=()):
         self.particle, self.names, self.shares, self.centres = particle, list(names), list(shares), list(centres)
         self._values = values
-        self._order = {}
+        self._order, self._nearest = {}, {}
 
     def column(self, name):
         """``(n,)`` float32 by a name, in capitals or not.
@@ -53,6 +53,16 @@ class Places:
         order = {number: i for i, number in enumerate(self.particle[rows].tolist())}
         rows = [rows[order[number]] for number in np.atleast_1d(particles).tolist() if number in order]
         return np.stack([self.column(across)[rows], self.column(up)[rows]], axis=1)
+
+    def nearest(self, z):
+        """Number of the particle nearest to a latent; None where not all of the latents' numbers are columns."""
+        if z not in self._nearest:
+            names = [f"z{i + 1}" for i in range(len(z))]
+            if not names or not set(names) <= set(self.names):
+                return None
+            away = sum((self.column(name) - np.float32(value)) ** 2 for name, value in zip(names, z, strict=True))
+            self._nearest[z] = int(self.particle[away.argmin()])
+        return self._nearest[z]
 
     def _index(self, name):
         for i, known in enumerate(self.names):

@@ -158,7 +158,8 @@ class LatentTool(Panel):
         own = [point.coordinate(name) for name in (across, up)]
         if None not in own:
             return own
-        found = [] if point.nearest is None else places.place_of([point.nearest], across, up).tolist()
+        nearest = places.nearest(point.z) if point.nearest is None else point.nearest
+        found = [] if nearest is None else places.place_of([nearest], across, up).tolist()
         return found[0] if found else None
 
     def _chosen_in_box(self, _text):
