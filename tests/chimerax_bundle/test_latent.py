@@ -151,7 +151,7 @@ def test_the_images_of_a_lasso_are_reconstructed(session, run, panel, trained, m
     assert any(point.name == "mean" for point in model.points.values())  # the decoded one beside it
 
 
-def test_centers_of_clusters_and_paths_are_drawn(session, run, panel, settle, tmp_path):
+def test_centers_of_clusters_and_paths_are_drawn(session, run, panel, settle, trained, tmp_path):
     panel._centers.click()
     assert len(panel.canvas.centres) == 20 and "cluster" in panel.run.places.names
     run("hetero latent #1 clusters 2 color cluster")
@@ -170,7 +170,8 @@ def test_centers_of_clusters_and_paths_are_drawn(session, run, panel, settle, tm
     run(f"vseries play {series.atomspec} jumpTo 3")
     settle(2)
     np.testing.assert_allclose(panel.canvas.marks[1][:2], z[3], atol=1e-5)
-    run("hetero latent #1 axes PC1,z2")  # no coordinates of the model: each map at its nearest particle
+    # no coordinates of the model: each map at its nearest particle
+    run(f'hetero latent #1 tables "{trained.parent}/occupancy.csv" axes block_0,z2')
     near = [((latents() - one) ** 2).sum(axis=1).argmin() for one in z]
     np.testing.assert_allclose(np.array(panel.canvas.ways[0])[:, 1], latents()[near, 1], atol=1e-5)
     run("hetero latent #1 axes z1,z2")

@@ -86,6 +86,7 @@ def test_the_images_near_a_state_give_its_map(session, run, log, opened, trained
 def test_sentences(session, run, sentence, opened, trained, tmp_path):
     star = trained.parent / "particles.star"
     for command, part in (
+        (f'hetero reconstruct #1 selected particles "{star}"', "No particles of run #1 are selected"),
         ("hetero select #1", "One of 'where', 'inside' and 'none' was expected"),
         ('hetero select #1 where "z9 > 0"', "z9"),
         ('hetero select #1 where "z1 > 99"', "None of the 300 particles fits"),
@@ -98,6 +99,5 @@ def test_sentences(session, run, sentence, opened, trained, tmp_path):
         ("hetero reconstruct #1 near 0,0 particles /nowhere.star", "/nowhere.star"),
         ("hetero reconstruct #1 near 0,0", "was trained on was not named; 'particles FILE' was expected"),
         (f'hetero reconstruct #1 particles "{star}"', "One of 'near' (a decoded map, or a latent) and 'selected'"),
-        (f'hetero reconstruct #1 selected particles "{star}"', "No particles of run #1 are selected"),
     ):
         assert part in sentence(command), command
