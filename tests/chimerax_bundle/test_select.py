@@ -67,6 +67,7 @@ def test_the_images_near_a_state_give_its_map(session, run, log, opened, trained
     group = run(f'hetero reconstruct #1 near #2 particles "{trained.parent}/particles.star"')
     volume, half1, half2 = group.child_models()
     assert (volume.display, half1.display, half2.display) == (True, False, False)
+    assert group.position.translation()[0] == pytest.approx(1.1 * 64)  # on screen to the right of the decoded one
     assert "particles near the point" in log.getvalue() and "odd and even particles" in log.getvalue()
     with_it, without = blob(-3, 0) + blob(7, 0) + 0.5 * blob(-3, 8), blob(-3, 0) + 0.5 * blob(-3, 8)
     data = volume.full_matrix().ravel()
@@ -77,6 +78,7 @@ def test_the_images_near_a_state_give_its_map(session, run, log, opened, trained
     assert any(point.z == (-0.5, 0.0) for point in opened.points.values())  # the decoded one stands beside it
     data, levels = volume_2.full_matrix().copy(), [v.surfaces[0].level for v in (volume, volume_2)]
     groups = [m for m in reopen() if m.name == "reconstruction"]
+    assert groups[0].position.translation()[0] == pytest.approx(1.1 * 64)
     maps = [group.child_models()[0] for group in groups]
     np.testing.assert_allclose(maps[1].full_matrix(), data)
     assert [v.surfaces[0].level for v in maps] == pytest.approx(levels)

@@ -16,6 +16,7 @@ from chimerax.core.commands import (
 )
 from chimerax.core.errors import UserError
 from chimerax.core.models import Model
+from chimerax.geometry import translation
 
 from ..models.grids import open_kept, volume_from_grid
 from ..report import log_picture
@@ -28,6 +29,7 @@ from .runs import RunArg, newest_of, run_of
 
 _COLOR = (0.93, 0.75, 0.45, 1.0)  # the images' map, beside the decoded one in blue
 _IMAGES = ("particles", "poses", "ctf", "datadir")
+_ASIDE = 1.1  # boxes
 _MAPS = ("map", "half1", "half2")
 
 
@@ -70,6 +72,7 @@ def hetero_reconstruct(session, run, near=None, selected=False, save=None, **opt
             settings |= {"run": newest_of(run, "hetero reconstruct"), "z": z}
         answer = ask(session, "reconstruct", settings | {"out": out})
         group = _open(session, out, kept=save is not None)
+        _move_aside(session, group, answer)
         log_picture(session, os.path.join(out, "fsc.png"), width=450)
     run.images = images
     _tell(session, group, answer)
@@ -92,6 +95,12 @@ def _open(session, folder, kept):
         group.add([volume])
     session.models.add([group])
     return group
+
+
+def _move_aside(session, group, answer):
+    """To the right of where it lies, by a little more than its box: there the decoded map stands."""
+    right = session.main_view.camera.position.axes()[0]
+    group.position = translation(_ASIDE * answer["box"] * answer["apix"] * right)
 
 
 def _tell(session, group, answer):
