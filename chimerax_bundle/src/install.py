@@ -39,12 +39,12 @@ class InstallTask(Task):
 
     def run(self):
         """Each step in turn; stops at the first that fails."""
-        for words in self._steps:
+        for words, needed in self._steps:
             if self.terminating() or self.failure:
                 return
-            self._do(words)
+            self._do(words, needed)
 
-    def _do(self, words):
+    def _do(self, words, needed):
         self.thread_safe_log(" ".join(words))
         try:
             pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
@@ -58,7 +58,10 @@ class InstallTask(Task):
                 last = line
                 self.thread_safe_log(line)
         if self._process.wait() and not self.terminating():
-            self.failure = f"The engine was not installed: {last[:300].rstrip('.')}."
+            if needed:
+                self.failure = f"The engine was not installed: {last[:300].rstrip('.')}."
+            else:
+                self.thread_safe_log("that did not work; going on without it")
 
     def terminate(self):
         """Stop, and leave nothing half-made."""
@@ -95,7 +98,9 @@ class InstallTask(Task):
 
 
 def steps(folder, source=None, driver=None):
-    """The command lines that make the environment, or bring it up to date.
+    """The command lines that make the environment, or bring it up to date: (words, whether all is lost without it).
+
+    Without a driver torch comes first and from its own place, where there is a build that is a tenth of PyPI's.
 
     Args:
         source: a wheel or a checkout, in place of the package on PyPI.
@@ -103,10 +108,12 @@ def steps(folder, source=None, driver=None):
     """
     driver = any(map(os.path.exists, _DRIVERS)) if driver is None else driver
     install = [python_in(folder), "-m", "pip", "install", "--progress-bar", "off", "--upgrade"]
+    lines = []
+    if not os.path.isfile(os.path.join(folder, "pyvenv.cfg")):
+        lines.append(([own_python(), "-m", "venv", folder], True))
     if sys.platform.startswith("linux") and not driver:
-        install += ["--extra-index-url", _CPU_TORCH]
-    make = [] if os.path.isfile(os.path.join(folder, "pyvenv.cfg")) else [[own_python(), "-m", "venv", folder]]
-    return [*make, [*install, source or PACKAGE]]
+        lines.append(([*install, "--retries", "1", "--index-url", _CPU_TORCH, "torch"], False))
+    return [*lines, ([*install, source or PACKAGE], True)]
 
 
 def own_python():

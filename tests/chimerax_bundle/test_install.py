@@ -13,6 +13,12 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture(autouse=True)
+def no_torch(session, monkeypatch):
+    """As on a machine with a driver: torch is not fetched for an engine that is a stand-in."""
+    monkeypatch.setattr("chimerax.hetero.install._DRIVERS", (sys.executable,))
+
+
 def write_wheel(folder, engine=HELLO):
     """A wheel of a package hetero-em whose `python -m hetero serve` only greets."""
     path = folder / "hetero_em-9.9-py3-none-any.whl"
@@ -71,5 +77,23 @@ def test_a_folder_of_something_else_is_kept(sentence, tmp_path):
 def test_the_cuda_build_is_taken_only_where_there_is_a_driver(session):
     from chimerax.hetero.install import steps
 
-    assert not any("whl/cpu" in word for word in steps("/e", driver=True)[-1])
-    assert any("whl/cpu" in word for word in steps("/e", driver=False)[-1]) or not sys.platform.startswith("linux")
+    with_it, without = (["".join(words) for words, _ in steps("/e", driver=driver)] for driver in (True, False))
+    assert not any("whl/cpu" in words for words in with_it)
+    if sys.platform.startswith("linux"):
+        (torch,) = (words for words in without if "whl/cpu" in words)
+        assert torch.endswith("torch") and without.index(torch) == len(without) - 2
+
+
+def test_where_the_small_torch_is_out_of_reach_the_engine_is_installed_all_the_same(
+    session, run, log, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("chimerax.hetero.install._DRIVERS", ())
+    monkeypatch.setattr("chimerax.hetero.install._CPU_TORCH", f"file://{tmp_path}/nowhere")
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    task = run(f'hetero install "{tmp_path}/engine" source "{write_wheel(tmp_path)}"')
+    session.ui.process()
+    assert not task.failure and "going on without it" in log.getvalue()
+    assert f"hetero engine 9.9 is installed in {tmp_path}/engine" in log.getvalue()
