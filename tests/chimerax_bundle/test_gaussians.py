@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from make_run_truth import BOX, gaussians
+from make_run_truth import BOX, gaussians, latents
 from scenes import in_memory, picture
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -67,6 +67,17 @@ def test_arrows_show_the_motion_from_its_start(session, run, log, moving):
     np.testing.assert_allclose(each[..., 0].max(axis=1), tails + 20 * pace[knob], atol=1e-3)
     assert "50 of 150 Gaussians move by 1 Å or more, the furthest by 15.0 Å" in log.getvalue()
     assert (model.vertex_colors.reshape(50, -1, 4)[:, 0, 1] == np.sort(model.vertex_colors[::64, 1])).all()
+
+
+def test_arrows_along_a_component(run, sentence, moving):
+    """The first component is z1, along which the knob moves."""
+    z1 = latents()[:, 0]
+    model = run(f'hetero quiver "{moving}" component 1')
+    apart = np.diff(np.percentile(z1, (5, 95)))[0]
+    np.testing.assert_allclose(model.values.max(), 10 * gaussians(N)[1].max() * apart, rtol=0.02)
+    for words in ("", "from 0", "from 0 to 1 component 1"):
+        assert "Two points ('from' and 'to') or a component was expected" in sentence(f"hetero quiver #1 {words}")
+    assert "There is no column PC3" in sentence("hetero quiver #1 component 3")
 
 
 def test_meshes_are_closed_and_face_outwards(run, moving):

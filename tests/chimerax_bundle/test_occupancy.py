@@ -82,6 +82,20 @@ def test_populations(run, log, measured, tmp_path):
     assert "populations of 16 volumes" in log.getvalue() and (tmp_path / "pop.csv").is_file()
 
 
+def test_populations_of_two_data_sets(run, log, measured, tmp_path):
+    """Half of the maps have block 0 here, two in sixteen there; block 1 is as common."""
+    run(f'hetero occupancy #1 blocks #2 save "{tmp_path}/occ.csv"')
+    lines = (tmp_path / "occ.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    for row in rows[4::2]:
+        row[1] = rows[1][1]
+    (tmp_path / "other.csv").write_text("\n".join([lines[0], *map(",".join, rows)]) + "\n")
+    first, second = run(f'hetero populations against "{tmp_path}/other.csv"')
+    assert first["difference"] == pytest.approx(0.5 - 2 / 16, abs=0.02) and first["low95"] > 0
+    assert second["difference"] == pytest.approx(0, abs=0.02)
+    assert "against 16 of" in log.getvalue() and "a difference" in log.getvalue()
+
+
 def test_classes_colour_the_series_and_undo_takes_it_off(session, run, log, measured, tmp_path):
     series, _ = measured
     before = series.maps[0].surfaces[0].rgba

@@ -15,15 +15,19 @@ from .occupancy import last_table
 _WORDS = {"one": "one population", "spread": "spread without two groups"}
 
 
-def hetero_populations(session, table=None, ensemble=None, min_gap=None, save=None):
+def hetero_populations(session, table=None, save=None, **options):
     """Count who has each block in a table of occupancies; returns the engine's rows, one a block.
+
+    ``options`` are the engine's: ensemble, min_gap; against, a second table with which the first is compared, and
+    against_ensemble.
 
     Raises:
         UserError: no table, or the engine's sentence.
     """
     settings = {"table": last_table(session, table), "out": save or os.path.join(scratch(session), "populations.csv")}
-    settings |= given(ensemble=ensemble, min_gap=min_gap)
-    answer = ask(session, "populations", settings)
+    answer = ask(session, "populations", settings | given(**options))
+    if "against" in answer:
+        return _tell_differences(session, answer)
     measured = measured_of(session)
     if measured is not None and measured.table == settings["table"]:
         keep_measured(session, replace(measured, populations={row["block"]: row for row in answer["blocks"]}))
@@ -37,6 +41,26 @@ def hetero_populations(session, table=None, ensemble=None, min_gap=None, save=No
         log_table(session, ["block", "", "block", "corrected p"], cells)
     log_picture(session, os.path.splitext(answer["out"])[0] + ".png")
     return answer["blocks"]
+
+
+def _tell_differences(session, answer):
+    """Two tables, block by block; returns the engine's rows."""
+    session.logger.info(
+        f"populations of {answer['n']} {answer['units']} against {answer['n_against']} of {answer['against']}: "
+        f"{answer['out']}"
+    )
+    titles = ["block", "here", "there", "difference", "95 % interval", ""]
+    log_table(session, titles, [_difference(row) for row in answer["blocks"]])
+    return answer["blocks"]
+
+
+def _difference(row):
+    if row["difference"] is None:
+        return [row["block"], "", "", "", "", f"{_WORDS['one']} in both together"]
+    shares = [f"{100 * row[name]:.1f} %" for name in ("fraction", "fraction_against")]
+    numbers = [f"{100 * row['difference']:+.1f}", f"{100 * row['low95']:+.1f} to {100 * row['high95']:+.1f}"]
+    sure = "" if row["low95"] <= 0 <= row["high95"] else "a difference"
+    return [row["block"], *shares, *numbers, sure if row["kind"] == "two" else _WORDS["spread"]]
 
 
 def _cells(row):
@@ -53,7 +77,13 @@ def register_command(name, logger):
     """Register `hetero populations`."""
     description = CmdDesc(
         optional=[("table", PathArg)],
-        keyword=[("ensemble", PathArg), ("min_gap", Bounded(FloatArg, min=0, max=1)), ("save", PathArg)],
+        keyword=[
+            ("ensemble", PathArg),
+            ("min_gap", Bounded(FloatArg, min=0, max=1)),
+            ("against", PathArg),
+            ("against_ensemble", PathArg),
+            ("save", PathArg),
+        ],
         synopsis="count what share of maps or particles has each block",
     )
     register(name, description, hetero_populations, logger=logger)

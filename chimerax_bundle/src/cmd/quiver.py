@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 from chimerax.core.colors import Color
-from chimerax.core.commands import Bounded, CmdDesc, FloatArg, ModelsArg, register
+from chimerax.core.commands import Bounded, CmdDesc, FloatArg, IntArg, ModelsArg, register
 from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 from chimerax.map_data import ArrayGridData
@@ -13,18 +13,22 @@ from scipy.spatial import cKDTree
 
 from ..models.glyphs import GlyphsModel, arrows
 from ..models.grids import write_grid
+from ..models.places import places_of
 from ..palette import RAMP
 from ..report import show_key
 from .arguments import OpenMapsArg, one_map
 from .gaussians import ask_gaussians
 from .points import AnchorsArg, decoded_point
-from .runs import RunArg, run_of
+from .runs import RunArg, newest_of, run_of
 
+_SPAN = (5, 95)  # percentiles, as of a path along a component
 _THIN = 0.15  # a shaft's radius, of the median distance to the next Gaussian
 
 
-def hetero_quiver(session, run, from_, to, scale=3.0, min_length=1.0, region=None):
-    """Show the motion of the Gaussians of ``run`` between two anchors as arrows; returns the GlyphsModel.
+def hetero_quiver(session, run, scale=3.0, min_length=1.0, region=None, **ends):
+    """Show the motion of the Gaussians of ``run`` as arrows; returns the GlyphsModel.
+
+    ``ends``: between two anchors, from_ and to, or along a component, from the 5th to the 95th percentile of particles.
 
     Arrows are drawn ``scale`` times as long as the motion, from ``min_length`` Å of motion on, coloured by the motion.
     ``region`` (a list with a map) leaves out those that start outside its surface.
@@ -33,12 +37,12 @@ def hetero_quiver(session, run, from_, to, scale=3.0, min_length=1.0, region=Non
         UserError: anchors that are no single points, a run without Gaussians, or nothing that moves so far.
     """
     run = run_of(session, run)
-    ends = [_named(run, *_one("from", from_)), _named(run, *_one("to", to))]
+    start, end = _ends(session, run, **ends)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        settings = {"start": ends[0], "end": ends[1]}
+        settings = {"start": start, "end": end}
         if region is not None:
             settings["mask"] = _write_mask(one_map(region, "A region is the inside of one map"), folder)
-        answer, arrays = ask_gaussians(session, run.folder, **settings)
+        answer, arrays = ask_gaussians(session, newest_of(run, "hetero quiver"), **settings)
     model = show_arrows(session, f"{run.name} motion", arrays, scale, min_length)
     if answer["rigid"] is not None:
         _tell_rigid(session, model, answer["rigid"])
@@ -120,6 +124,20 @@ class ChooseArrows(UndoAction):
                 model.choose(mask)
 
 
+def _ends(session, run, from_=None, to=None, component=None):
+    """The engine's names of where arrows start and end.
+
+    Raises:
+        UserError: one anchor, or anchors and a component, or neither.
+    """
+    if (from_ is None) != (to is None) or (from_ is None) == (component is None):
+        raise UserError("Two points ('from' and 'to') or a component was expected, to say what moves where.")
+    if component is None:
+        return _named(run, *_one("from", from_)), _named(run, *_one("to", to))
+    column = places_of(session, run).column(f"PC{component}")
+    return [{"at": {f"PC{component}": float(place)}} for place in np.percentile(column, _SPAN)]
+
+
 def _one(word, anchors):
     if len(anchors) > 1:
         raise UserError(f"'{word}' names {len(anchors)} points; arrows go from one point to one other.")
@@ -166,11 +184,11 @@ def register_command(name, logger):
         keyword=[
             ("from_", AnchorsArg),
             ("to", AnchorsArg),
+            ("component", Bounded(IntArg, min=1)),
             ("scale", Bounded(FloatArg, min=0.01)),
             ("min_length", Bounded(FloatArg, min=0)),
             ("region", OpenMapsArg),
         ],
-        required_arguments=["from_", "to"],
         synopsis="show how the Gaussians of a trained model move, as arrows",
     )
     register(name, description, hetero_quiver, logger=logger)
