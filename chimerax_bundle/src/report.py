@@ -3,13 +3,20 @@
 import base64
 import html
 
+_MOST_ROWS = 50
+
 
 def log_table(session, titles, rows):
-    """Log a table: ``titles`` and rows of texts. A cell ``("swatch", "#rrggbb")`` is a patch of that colour."""
+    """Log a table: ``titles`` and rows of texts, the first of very many.
+
+    A cell ``("swatch", "#rrggbb")`` is a patch of that colour.
+    """
     head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows[:_MOST_ROWS])
     table = f"<table border=1 cellpadding=4 cellspacing=0><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     session.logger.info(table, is_html=True)
+    if len(rows) > _MOST_ROWS:
+        session.logger.info(f"the table shows the first {_MOST_ROWS} of {len(rows)}")
 
 
 def log_picture(session, path, width=600):

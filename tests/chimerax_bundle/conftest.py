@@ -107,6 +107,8 @@ def _end_worker():
     yield
     if _session is not None:
         _session.triggers.activate_trigger("app quit", None)
+        # whatever commands ran meanwhile: the engine and its libraries stayed in their own process
+        assert not {"torch", "hetero", "mrcfile", "pandas", "sklearn"} & set(sys.modules)
 
 
 @pytest.fixture

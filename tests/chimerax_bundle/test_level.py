@@ -147,6 +147,15 @@ def test_many_maps_are_told_in_a_table(session, run, log):
     assert "levels of 9 maps are set" in text and "enclosed Å³" in text and "blob 8 #9" in text
 
 
+def test_of_very_many_the_table_shows_the_first(session, run, log):
+    for i in range(52):
+        blob(session, f"blob {i}", n=8)
+    run("hetero level #1-52 level 0.5")
+    text = log.getvalue()
+    assert "levels of 52 maps are set" in text and "the table shows the first 50 of 52" in text
+    assert "blob 49 #50" in text and "blob 50 #51|" not in text
+
+
 def test_a_map_that_is_refused_is_named_and_others_proceed(session, run, log):
     in_memory(session, np.full((32, 32, 32), 5, np.float32), "flat")
     volume = blob(session)

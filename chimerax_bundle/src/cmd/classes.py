@@ -40,6 +40,8 @@ def hetero_classes(session, table=None, color=None, save=None, **options):
     log_table(
         session, ["class", "colour", "maps", "like", "blocks at 0.5 or more"], [_cells(r) for r in answer["classes"]]
     )
+    if len(answer["classes"]) == answer["most_tried"]:
+        session.logger.info(f"{answer['most_tried']} is the most that was tried; 'number' or 'height' may cut finer")
     if answer["left_out"]:
         session.logger.warning(f"without any number, so of no class: {', '.join(answer['left_out'][:8])}")
     log_picture(session, os.path.splitext(answer["out"])[0] + ".png")

@@ -27,8 +27,6 @@ from .arguments import OpenMapsArg, PathArg, given
 from .results import open_result
 from .runs import RunArg, newest_of, run_of
 
-_MOST_ROWS = 50  # of the table in the log; the file has all
-
 
 class MapsOrRunArg(Annotation):
     """Open maps; or a run, by its model number or its folder."""
@@ -116,10 +114,8 @@ def _measure_maps(session, volumes, settings, save):
     session.logger.info(f"occupancy of {len(answer['columns'])} blocks in {len(named)} maps: {out}")
     for name in answer["empty"]:
         session.logger.warning(f"{named[name]} has no voxel at its level, so no occupancy")
-    shown = [[name, *("" if x is None else f"{x:.2f}" for x in rows[name])] for name in list(named)[:_MOST_ROWS]]
+    shown = [[name, *("" if x is None else f"{x:.2f}" for x in rows[name])] for name in named]
     log_table(session, ["map", *answer["columns"]], shown)
-    if len(named) > _MOST_ROWS:
-        session.logger.info(f"the table shows the first {_MOST_ROWS} maps")
     log_picture(session, answer["picture"])
     return shares
 
