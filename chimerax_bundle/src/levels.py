@@ -1,7 +1,5 @@
 """Levels of a large ensemble, found while its first map is looked at already."""
 
-import math
-
 from chimerax.core.errors import UserError
 from chimerax.core.tasks import Task
 
@@ -61,7 +59,7 @@ class LevelTask(Task):
 
     def _take(self, volumes, rows):
         for volume, row in zip(volumes, rows, strict=True):
-            if volume.deleted or _is_chosen(volume):
+            if volume.deleted or self._series.has_own_level(volume):
                 continue
             if "error" in row:
                 self.session.logger.warning(f"{volume} stands at ChimeraX's first level: {row['error']}")
@@ -73,13 +71,3 @@ class LevelTask(Task):
 
     def __str__(self):
         return f"hetero levels, id {self.id}, {self.state}"
-
-
-def _is_chosen(volume):
-    """Whether a map stands at another level than the one that ChimeraX begins with."""
-    if not volume.surfaces:
-        return False
-    first, _ = volume.initial_surface_levels()
-    return len(volume.surfaces) != len(first) or not all(
-        math.isclose(surface.level, level, rel_tol=1e-4) for surface, level in zip(volume.surfaces, first, strict=True)
-    )

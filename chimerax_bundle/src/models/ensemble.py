@@ -1,5 +1,7 @@
 """An ensemble: a map series whose maps each stand at their own level."""
 
+import math
+
 from chimerax.core.models import RESTORED_MODEL_TABLE, Model
 from chimerax.core.triggerset import DEREGISTER
 from chimerax.map_series import MapSeries
@@ -23,6 +25,7 @@ class EnsembleModel(MapSeries):
     def __init__(self, name, maps, session, folder=""):
         self.classes = {}
         self._kept = {}  # map -> level, for maps whose surface was thrown away
+        self._borrowed = {}  # map -> level of the map shown before it, for maps that had none of their own
         super().__init__(name, maps, session)
         self.folder = folder
 
@@ -34,6 +37,16 @@ class EnsembleModel(MapSeries):
     def level_of(self, volume):
         """The level at which a map of ours stands, None where ChimeraX has yet to choose its first one."""
         return volume.surfaces[0].level if volume.surfaces else self._kept.get(volume)
+
+    def has_own_level(self, volume):
+        """Whether a level was meant for a map: it is neither that of the map before nor ChimeraX's first one."""
+        level = self.level_of(volume)
+        if level is None:
+            return False
+        if volume in self._borrowed:
+            return not math.isclose(level, self._borrowed[volume], rel_tol=1e-4)
+        first = volume.initial_surface_levels()[0] if volume.surfaces else ()
+        return not any(math.isclose(level, one, rel_tol=1e-4) for one in first)
 
     def unshow_time(self, time, cache_rendering=True):
         """Hide a map; its level is remembered when its surface goes."""
@@ -49,12 +62,15 @@ class EnsembleModel(MapSeries):
         super().copy_display_parameters(t1, t2, normalize_thresholds=False)
         if level is not None:
             volume.set_parameters(surface_levels=[level])
+        elif volume is not None and volume.surfaces:
+            self._borrowed[volume] = volume.surfaces[0].level
         if volume in self.classes:
             volume.set_parameters(surface_colors=[class_rgba(self.classes[volume])] * len(volume.surfaces))
 
     def volume_closed(self, v):
         """Forget a map that was closed."""
         self._kept.pop(v, None)
+        self._borrowed.pop(v, None)
         self.classes.pop(v, None)
         super().volume_closed(v)
 
