@@ -194,6 +194,7 @@ class LatentTool(Panel):
 
     def _clusters(self, on):
         self.do(f"hetero latent {self.run.atomspec} clusters {_CLUSTERS if on else 0}")
+        self._centers.setChecked(bool(self.canvas.centres))  # as it was, where the command ended with a sentence
 
     def _reconstruct(self):
         images = ""
