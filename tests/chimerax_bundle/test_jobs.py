@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,6 +122,30 @@ def test_siren_finds_the_blocks_of_open_maps(session, run, log, tmp_path):
     blocks = next(m for m in session.models.list() if type(m).__name__ == "BlocksModel")
     sizes = sorted(row["n_voxels"] for row in blocks.rows)
     assert sizes == pytest.approx(sorted(mask.sum() for mask in (left, right)), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("command", "verbs", "ours"),
+    [
+        ("train", ("train-vae", "train-gmm", "train-linear"), {"ctf"}),  # train-gmm calls it ctf_file
+        ("siren", ("blocks",), {"save"}),
+        ("analyze", ("analyze",), {"clusters", "umap"}),  # k, skip_umap
+        ("classes", ("classes",), {"color", "save"}),
+        ("populations", ("populations",), {"save"}),
+        ("path", ("traverse",), {"from", "to", "through", "method", "frames", "save"}),
+    ],
+)
+def test_the_keywords_of_a_command_are_settings_of_the_engine(session, run, log, engine, command, verbs, ours):
+    words = f"""
+import dataclasses, json
+from hetero.commands import load
+print(json.dumps([f.name for verb in {verbs} for f in dataclasses.fields(load(verb).Settings)]))
+"""
+    done = subprocess.run([engine, "-c", words], check=True, capture_output=True, text=True)
+    run(f"usage hetero {command}")
+    keywords = set(re.findall(r"\[([a-z]\w*) ", log.getvalue())) - ours - {"wait"}
+    snake = {re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", keyword) for keyword in keywords}
+    assert len(snake) >= 3 and snake <= set(json.loads(done.stdout)), snake - set(json.loads(done.stdout))
 
 
 def test_sentences(session, run, sentence, tmp_path):
