@@ -37,6 +37,14 @@ def test_by_blocks_and_saved_for_relion(run, opened, trained, tmp_path):
     assert "block 0 > 0.7" in next(tmp_path.glob("out*.json")).read_text()
 
 
+def test_by_the_volumes_that_particles_belong_to(run, opened, tmp_path):
+    (tmp_path / "volumes.csv").write_text("name,block_3\nvol_0,0.9\nvol_1,0.1\n")
+    rows = "".join(f"{i},vol_{i % 2}\n" for i in range(300))
+    (tmp_path / "labels.csv").write_text("particle,name\n" + rows)
+    words = f'tables "{tmp_path}/volumes.csv" labels "{tmp_path}/labels.csv"'
+    assert run(f'hetero select #1 where "block 3 > 0.5" {words}').tolist() == list(range(0, 300, 2))
+
+
 def test_inside_an_outline_and_saved_as_numbers(run, opened, tmp_path):
     z = latents()
     chosen = run("hetero select #1 inside z1,z2 outline 0.2,-0.3,0.9,-0.3,0.9,0.1,0.2,0.1")

@@ -1,6 +1,7 @@
 """What becomes of a job's result: it is opened, or the run it is about learns of it."""
 
 import html
+import os
 from pathlib import Path
 
 from chimerax.core.commands import run as run_command
@@ -49,6 +50,7 @@ def _with_table(session, job, table):
     """The run that a job was about, which knows the columns of ``table`` from now on."""
     words = job.settings
     run = run_of(session, words.get("run") or words["folder"])
-    places_of(session, run, dict.fromkeys((*run.tables, table)))
+    kept = [path for path in run.tables if os.path.basename(path) != os.path.basename(table)]  # not an older analysis
+    places_of(session, run, [*kept, table])
     run.tell()
     return run

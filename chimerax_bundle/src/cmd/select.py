@@ -10,7 +10,7 @@ from chimerax.core.undo import UndoAction
 
 from ..models.places import places_of
 from ..worker import ask
-from .arguments import PathArg
+from .arguments import PathArg, given
 from .points import write_selected
 from .runs import RunArg, newest_of, run_of
 
@@ -33,8 +33,9 @@ class ColumnsArg(Annotation):
 def hetero_select(session, run, where=None, inside=None, none=False, save=None, **more):
     """Select particles of ``run``, and write those that are selected where ``save`` says; returns their numbers.
 
-    ``more``: outline (x1, y1, x2, ...) goes with ``inside``, tables with ``where`` (those that the run has, without
-    it), original (the particle file) with ``save``. Selecting is one undo step.
+    ``more``: outline (x1, y1, x2, ...) goes with ``inside``; tables with ``where`` (those that the run has, without
+    it), and labels, which say to which volume of a table each particle belongs; original (the particle file) with
+    ``save``. Selecting is one undo step.
 
     Raises:
         UserError: no particle fits, half an outline, or the engine's sentence.
@@ -43,10 +44,11 @@ def hetero_select(session, run, where=None, inside=None, none=False, save=None, 
     ways = [where is not None, inside is not None, none]
     if sum(ways) > 1 or not (any(ways) or save):
         raise UserError("One of 'where', 'inside' and 'none' was expected, or 'save' for the particles now selected.")
-    sources = [*(more.get("tables") or run.tables)]
+    rule = None
     if where is not None:
-        sources = [*sources, newest_of(run, "hetero select where")]
-        _set(session, run, _by_rule(session, where, sources), where)
+        sources = [*(more.get("tables") or run.tables), newest_of(run, "hetero select where")]
+        rule = {"rule": where, "sources": sources} | given(labels=more.get("labels"))
+        _set(session, run, _by_rule(session, rule), where)
     elif inside is not None:
         found = _by_outline(session, run, inside, more.get("outline"))
         _set(session, run, found, f"inside an outline in {' and '.join(inside)}")
@@ -54,7 +56,7 @@ def hetero_select(session, run, where=None, inside=None, none=False, save=None, 
         session.undo.register(ChooseParticles(run, np.zeros(0, np.int64)))
         session.logger.info(f"{run}: no particle is selected")
     if save is not None:
-        _write(session, run, where, sources, save, more.get("original"))
+        _write(session, run, rule, given(out=save, original=more.get("original")))
     return run.chosen
 
 
@@ -81,10 +83,10 @@ def _set(session, run, particles, how):
     session.logger.info(f"{run}: {len(particles):,} of {n:,} particles ({100 * len(particles) / n:.1f} %): {how}")
 
 
-def _by_rule(session, rule, sources):
+def _by_rule(session, rule):
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         out = os.path.join(folder, "selected.npy")
-        answer = ask(session, "select", {"sources": sources, "rule": rule, "out": out})
+        answer = ask(session, "select", rule | {"out": out})
         if answer["unknown"]:
             session.logger.warning(
                 f"{answer['unknown']:,} particles lack a number that the rule needs and are left out"
@@ -102,14 +104,11 @@ def _by_outline(session, run, columns, outline):
     return found
 
 
-def _write(session, run, rule, sources, save, original):
+def _write(session, run, rule, settings):
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         # a rule is written as a rule: its file then says how it was made
-        how = {"rule": rule} if rule is not None else {"among": write_selected(run, folder)}
-        settings = {"sources": sources if rule is not None else [run.folder], "out": save} | how
-        if original is not None:
-            settings["original"] = original
-        answer = ask(session, "select", settings)
+        how = rule or {"among": write_selected(run, folder), "sources": [run.folder]}
+        answer = ask(session, "select", settings | how)
     session.logger.info(f"{answer['selected']:,} particles written: {' and '.join(answer['written'])}")
 
 
@@ -120,6 +119,7 @@ def register_command(name, logger):
         keyword=[
             ("where", StringArg),
             ("tables", ListOf(PathArg)),
+            ("labels", PathArg),
             ("inside", ColumnsArg),
             ("outline", FloatsArg),
             ("none", NoArg),
