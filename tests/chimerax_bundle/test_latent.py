@@ -235,6 +235,7 @@ def test_a_raster_counts_every_point_once_where_it_lies(session):
 
 @pytest.mark.slow
 def test_a_million_points_are_drawn_and_lassoed_quickly(window, session):
+    """In processor time: whatever else the machine has to do. benchmarks/chimerax_click.py measures by the clock."""
     from chimerax.hetero.models.places import Places
     from chimerax.hetero.tools.canvas import Canvas
 
@@ -244,16 +245,16 @@ def test_a_million_points_are_drawn_and_lassoed_quickly(window, session):
     canvas.show_points(x, y)
     took = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         canvas.raster()
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.1
     angle = np.linspace(0, 2 * np.pi, 80, endpoint=False)
     places = Places(np.arange(len(x)), ["a", "b"], np.stack([x, y]))
     places.inside("a", "b", np.stack([np.cos(angle), np.sin(angle)], axis=1))
-    start = time.perf_counter()
+    start = time.process_time()
     found = places.inside("a", "b", np.stack([np.cos(angle), np.sin(angle)], axis=1))
-    assert time.perf_counter() - start < 0.3
+    assert time.process_time() - start < 0.3
     assert found.mean() == pytest.approx(1 - np.exp(-0.5), abs=0.01)
 
 
