@@ -27,6 +27,13 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def _nobodys_preferences(request):
+    """No test reads or writes the settings of who runs it."""
+    if "qapp" in request.fixturenames or "model" in request.fixturenames:
+        request.getfixturevalue("plugin_settings")
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     """A real viewer with a window; leaked widgets fail the test."""

@@ -26,9 +26,9 @@ from napari_hetero import layers, sessions, view
 from napari_hetero.jobs import Job
 from napari_hetero.latest import LatestWins
 from napari_hetero.readers import read
+from napari_hetero.widgets.theme import DIM, LINE, PROBLEM, follow_theme, give_role
 
 PLAY_MS = 150
-AXIS = "#8d96a3"  # seen on napari's dark and on its light ground
 SAVE_PARTICLES = "RELION (*.star);;cryoSPARC (*.cs);;Numbers (*.csv *.txt *.npy);;cryoDRGN (*.pkl)"
 _users = count()
 
@@ -48,6 +48,7 @@ class Dock(QWidget):
         self.column.setContentsMargins(10, 8, 10, 8)
         self.column.setSpacing(6)
         self.setMinimumWidth(350)
+        follow_theme(self, viewer)
         self.opener = LatestWins(read, self)
         self.opener.finished.connect(self._on_read)
         self.opening = sentence()
@@ -215,8 +216,8 @@ def sentence(text: str = "", dim: bool = False) -> QLabel:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-    if dim:
-        label.setStyleSheet("color: #9aa4b2; font-size: 11px;")
+    label.setProperty("own", DIM if dim else "")  # its role when it tells of no problem
+    give_role(label, label.property("own"))
     label.setVisible(bool(text))
     return label
 
@@ -224,7 +225,7 @@ def sentence(text: str = "", dim: bool = False) -> QLabel:
 def say(label: QLabel, text: str, problem: bool = False) -> None:
     """Put words into a label of :func:`sentence`; an empty one takes no room."""
     label.setText(text)
-    label.setStyleSheet("color: #f0a35e;" if problem else "")
+    give_role(label, PROBLEM if problem else label.property("own"))
     label.setVisible(bool(text))
 
 
@@ -232,7 +233,7 @@ def line() -> QFrame:
     """A thin line between groups."""
     frame = QFrame()
     frame.setFrameShape(QFrame.Shape.HLine)
-    frame.setStyleSheet("color: #565d68;")
+    give_role(frame, LINE)
     return frame
 
 
