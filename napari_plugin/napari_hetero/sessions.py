@@ -26,6 +26,11 @@ def release(session: Session, user: int) -> None:
                 session.disconnect()
 
 
+def find(viewer) -> Session | None:
+    """The viewer's session, or None where it has no dock of ours."""
+    return _open[_key(viewer)][0] if _key(viewer) in _open else None
+
+
 def viewers() -> list:
     """The viewers that have a dock of ours, and the one that is on top."""
     from napari import current_viewer

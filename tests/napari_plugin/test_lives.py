@@ -1,6 +1,7 @@
 """Docks come and go, layers are deleted under them, work is called off at any moment: no traceback, no leaked thread,
 no leaked widget (strict mode), and other viewers are not disturbed."""
 
+import gc
 import time
 
 import numpy as np
@@ -217,3 +218,21 @@ def test_two_runs_of_which_one_is_exchanged_while_both_decode(viewer, everything
     viewer.layers.clear()
     settle(qtbot)
     assert "Open two runs" in dock.empty.text()
+
+
+def test_a_widget_that_is_garbage_stops_its_run(qtbot):
+    """Python's garbage collector may empty what only the widget knows before Qt deletes the widget: it must not be
+    called then, which would end the process."""
+    from napari_hetero.widgets.parts import JobRow
+
+    def work(progress):
+        while True:
+            progress(0, 0, "at it")
+            time.sleep(0.01)
+
+    row = JobRow("Work", "", lambda: work)
+    row.start()
+    ticket, row.itself = row.job.ticket, row
+    del row
+    gc.collect()
+    assert ticket.cancelled

@@ -1,7 +1,6 @@
 """What takes long to read does not hold napari's screen."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ def held(monkeypatch):
     quick, go, threads = latent_space.level_of, threading.Event(), []
 
     def level_of(volume):
-        threads.append(threading.current_thread())
+        threads.append(threading.get_ident())
         assert go.wait(20)
         return quick(volume)
 
@@ -35,12 +34,10 @@ def test_a_run_that_is_dropped_is_read_in_a_thread(viewer, npe2pm, run_folder, h
     go, threads = held
     dock = docked(viewer, LatentWidget)
     with npe2pm.tmp_plugin(package="hetero-em"):
-        started = time.perf_counter()
-        viewer.open(str(run_folder), plugin="hetero-em")
-        assert time.perf_counter() - started < 0.3
+        viewer.open(str(run_folder), plugin="hetero-em")  # comes back while reading waits
     assert [layer.name for layer in viewer.layers] == ["opening run ..."] and dock.body.isHidden()
     qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
-    assert threads[0] is not threading.main_thread()
+    assert threads[0] != threading.get_ident()
     go.set()
     qtbot.waitUntil(lambda: dock.model is not None, timeout=20_000)
     assert [layers.tag(layer)["kind"] for layer in viewer.layers] == ["run", "drawn"]

@@ -26,6 +26,7 @@ from napari_hetero import layers, sessions, view
 from napari_hetero.jobs import Job
 from napari_hetero.latest import LatestWins
 from napari_hetero.readers import read
+from napari_hetero.widgets.endings import when_destroyed
 from napari_hetero.widgets.theme import DIM, LINE, PROBLEM, follow_theme, give_role
 
 PLAY_MS = 150
@@ -54,8 +55,7 @@ class Dock(QWidget):
         self.opening = sentence()
         self.column.addWidget(self.opening)
         follow(self, self.session.changed, self._on_session)
-        # closeEvent is not sent when napari removes a dock, `destroyed` always is; it must not hold the dock itself.
-        self.destroyed.connect(partial(_let_go, self.session, user))
+        when_destroyed(self, partial(sessions.release, self.session, user))
 
     def open_folder(self, what: str) -> None:
         """Ask for a folder and open it."""
@@ -117,7 +117,7 @@ class JobRow(QWidget):
         self.cancel.clicked.connect(self._on_cancel)
         self.job.progressed.connect(self._on_progress)
         self.job.finished.connect(self._on_finished)
-        self.destroyed.connect(partial(_stop, self.job))
+        when_destroyed(self, self.job.run.cancel)
         self._show_running(False)
 
     def start(self) -> None:
@@ -196,11 +196,11 @@ def follow(widget, signal, slot):
         if (known := told()) is not None:
             known()
 
-    def end(_gone=None) -> None:
+    def end() -> None:
         signal.disconnect(listener, missing_ok=True)
 
     signal.connect(listener)
-    widget.destroyed.connect(end)
+    when_destroyed(widget, end)
     return end
 
 
@@ -246,14 +246,6 @@ def fill_choice(combo, items: list[tuple[str, object]], current) -> None:
         combo.addItem(text, value)
     combo.setCurrentIndex(next((i for i, (_, value) in enumerate(items) if value is current), -1))
     combo.blockSignals(False)
-
-
-def _let_go(held, user: int, _gone=None) -> None:
-    sessions.release(held, user)
-
-
-def _stop(job: Job, _gone=None) -> None:
-    job.cancel()
 
 
 def empty_table(columns, row_height: int) -> QTableWidget:

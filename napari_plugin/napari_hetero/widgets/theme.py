@@ -1,5 +1,9 @@
 """The colours of the docks' words and lines, from napari's theme. What has a role (:func:`give_role`) follows it."""
 
+from weakref import ref
+
+from napari_hetero.widgets.endings import when_destroyed
+
 DIM, PROBLEM, LINE = "dim", "problem", "line"
 AXIS = "#8d96a3"  # of plots: seen on napari's dark and on its light ground
 _PROBLEMS = {"dark": "#f0a35e", "light": "#8f4a00"}
@@ -30,19 +34,14 @@ def give_role(widget, role: str) -> None:
 
 def follow_theme(dock, viewer) -> None:
     """Dress a dock in the colours of the viewer's theme, and anew when it changes, until Qt deletes the dock."""
-    from weakref import ref
-
     held = ref(dock)
 
     def dress(_event=None) -> None:
         if (found := held()) is not None:
             found.setStyleSheet(style(viewer.theme))
 
-    def end(_gone=None) -> None:
-        viewer.events.theme.disconnect(dress)
-
     viewer.events.theme.connect(dress)
-    dock.destroyed.connect(end)
+    when_destroyed(dock, lambda: viewer.events.theme.disconnect(dress))
     dress()
 
 
