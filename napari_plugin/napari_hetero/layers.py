@@ -173,6 +173,13 @@ def add(viewer, layer_tuples) -> list:
     return layers
 
 
+def show(some, visible: bool) -> None:
+    """Show or hide layers; napari puts its scene together anew for each that is set, be it as it was."""
+    for layer in some:
+        if layer.visible != visible:
+            layer.visible = visible
+
+
 def _title(path: Path | str) -> str:
     """A run by its folder, arrows by theirs (all are called motion.csv), a text by itself."""
     path = Path(path).resolve()

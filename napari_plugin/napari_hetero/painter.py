@@ -60,8 +60,7 @@ class Painter:
 
     def show(self, visible: bool) -> None:
         """Show or hide what was drawn."""
-        for layer in self.drawn:
-            layer.visible = visible
+        layers.show(self.drawn, visible)
 
     def clear(self) -> None:
         """Take away what was drawn."""

@@ -210,9 +210,9 @@ class Session:
     def _show_sources(self, visible: bool) -> None:
         """Slices are cut from the maps' own layer; in 3D the drawn surface stands for it."""
         for layer in self.layers_of("ensemble", "map", "run"):
-            layer.visible = visible and layer is self._maps
+            layers.show([layer], visible and layer is self._maps)
         for layer in self.layers_of("blocks"):
-            layer.visible = visible and layer is self._masks and self.misfit == ""
+            layers.show([layer], visible and layer is self._masks and self.misfit == "")
 
     def _adopt_what_is_open(self) -> None:
         for found, use in (

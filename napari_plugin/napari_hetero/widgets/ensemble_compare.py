@@ -10,7 +10,7 @@ from hetero.errors import HeteroError
 from napari_hetero.contact_sheet import write_contact_sheet
 from napari_hetero.ensemble_model import Pinned
 from napari_hetero.grid import MOST
-from napari_hetero.widgets.parts import JobRow, say, sentence
+from napari_hetero.widgets.parts import JobRow, fill_choice, say, sentence
 
 _BY_NAME = "file name"
 _LEGEND = (
@@ -83,11 +83,7 @@ class ComparePanel(QWidget):
             return
         many = len(model.order) > 1
         names = [name for name in model.columns if is_numeric_dtype(model.columns[name])]
-        self.order.clear()
-        self.order.addItem(_BY_NAME, None)
-        for name in names:
-            self.order.addItem(name, name)
-        self.order.setCurrentText(model.sorted_by or _BY_NAME)
+        fill_choice(self.order, [(_BY_NAME, None), *((name, name) for name in names)], model.sorted_by)
         for widget in (self.order, self.sheet, self.grid, self.tiles, self.which):
             widget.setEnabled(many)
         self.grid.setChecked(self.session.grid is not None)

@@ -239,13 +239,23 @@ def line() -> QFrame:
 
 def fill_choice(combo, items: list[tuple[str, object]], current) -> None:
     """Show ``items`` (text, value) in a combo box without telling its listeners, and select the one whose value is
-    ``current``."""
+    ``current``. Filled anew only with other items: each time, Qt lays out and paints the whole dock."""
     combo.blockSignals(True)
-    combo.clear()
-    for text, value in items:
-        combo.addItem(text, value)
-    combo.setCurrentIndex(next((i for i, (_, value) in enumerate(items) if value is current), -1))
+    shown = [(combo.itemText(i), combo.itemData(i)) for i in range(combo.count())]
+    alike = len(shown) == len(items) and all(
+        a == c and _same(b, d) for (a, b), (c, d) in zip(shown, items, strict=True)
+    )
+    if not alike:
+        combo.clear()
+        for text, value in items:
+            combo.addItem(text, value)
+    combo.setCurrentIndex(next((i for i, (_, value) in enumerate(items) if _same(value, current)), -1))
     combo.blockSignals(False)
+
+
+def _same(first, second) -> bool:
+    """Qt gives back the objects it was given, but words and numbers as new ones."""
+    return first is second or (isinstance(first, (str, int)) and type(first) is type(second) and first == second)
 
 
 def empty_table(columns, row_height: int) -> QTableWidget:
