@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import napari
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QListWidget
 
 from napari_hetero import readers, sample_data, show
@@ -33,22 +32,17 @@ def grid(viewer, folder: Path, out: Path) -> None:
 
 def settings(viewer, out: Path) -> None:
     """Our page of the Preferences, opened from the menu as a user does."""
-
-    def take() -> None:
-        [dialog] = [w for w in QApplication.topLevelWidgets() if type(w).__name__ == "PreferencesDialog"]
-        pages = dialog.findChild(QListWidget)
-        [ours] = [row for row in range(pages.count()) if pages.item(row).text() == "Hetero"]
-        pages.setCurrentRow(ours)
-        dialog.resize(900, 640)
-        events()
-        dialog.grab().save(str(out / "napari_settings.png"))
-        dialog.reject()
-
-    QTimer.singleShot(1500, take)
     [preferences] = [action for action in viewer.window.file_menu.actions() if action.text().startswith("Preferences")]
     preferences.trigger()
-    for _ in range(300):
-        events()
+    events()
+    [dialog] = [widget for widget in QApplication.topLevelWidgets() if type(widget).__name__ == "PreferencesDialog"]
+    pages = dialog.findChild(QListWidget)
+    [ours] = [row for row in range(pages.count()) if pages.item(row).text() == "Hetero"]
+    pages.setCurrentRow(ours)
+    dialog.resize(900, 560)
+    events()
+    dialog.grab().save(str(out / "napari_settings.png"))
+    dialog.reject()
 
 
 if __name__ == "__main__":

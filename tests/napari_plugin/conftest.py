@@ -28,10 +28,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_preferences(request):
+def _nobodys_preferences(plugin_settings):
     """No test reads or writes the settings of who runs it."""
-    if "qapp" in request.fixturenames or "model" in request.fixturenames:
-        request.getfixturevalue("plugin_settings")
 
 
 @pytest.fixture

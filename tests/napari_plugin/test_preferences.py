@@ -18,7 +18,7 @@ from .scenes import docked, opened
 
 
 @pytest.fixture
-def ours(npe2pm):
+def ours(plugin_settings, npe2pm):
     """Our settings, as napari keeps them for an installed plugin."""
     with npe2pm.tmp_plugin(package="hetero-em"):
         yield preferences.preferences()
