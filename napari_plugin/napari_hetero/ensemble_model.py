@@ -156,7 +156,7 @@ class EnsembleModel:
 
     def sort_by(self, column: str | None) -> None:
         """Walk through the volumes by a column, least first and unknown last; None: by file name."""
-        values = np.arange(len(self.order)) if column is None else self.columns[column].to_numpy()
+        values = np.arange(len(self.order)) if column is None else self._numbers(column)
         self.order = np.argsort(values, kind="stable")
         self.sorted_by = column
         self.changed.emit()
@@ -248,6 +248,24 @@ class EnsembleModel:
         if taken:
             self.changed.emit()
         return taken
+
+    @property
+    def sortable(self) -> list[str]:
+        """The columns of numbers, and classes, be they words."""
+        from pandas.api.types import is_numeric_dtype
+
+        return [name for name in self.columns if name == "class" or is_numeric_dtype(self.columns[name])]
+
+    def _numbers(self, column: str) -> np.ndarray:
+        """A column to sort by; words by the alphabet."""
+        from pandas import Categorical
+        from pandas.api.types import is_numeric_dtype
+
+        values = self.columns[column]
+        if is_numeric_dtype(values):
+            return values.to_numpy()
+        codes = Categorical(values.astype(str).where(values.notna())).codes
+        return np.where(codes < 0, len(codes), codes)
 
     def _provisional_level(self, index: int) -> ShownLevel:
         name = self.ensemble.names[index]

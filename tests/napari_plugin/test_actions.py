@@ -2,10 +2,16 @@
 
 import pytest
 from napari._app_model import get_app_model  # tests alone: napari has no public name for its commands
+from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton, QSlider
 
 from napari_hetero import sessions, view
 from napari_hetero.widgets.blocks import BlocksWidget
 from napari_hetero.widgets.ensemble import EnsembleWidget
+from napari_hetero.widgets.jobs import JobsWidget
+from napari_hetero.widgets.latent import LatentWidget
+from napari_hetero.widgets.level import LevelWidget
+from napari_hetero.widgets.motion import MotionWidget
+from napari_hetero.widgets.two_runs import TwoRunsWidget
 
 from .scenes import docked, opened
 
@@ -67,3 +73,19 @@ def test_words_follow_the_theme(viewer, ensemble_folder, other_grid_folder):
     assert seen["light"][2] == "#8f4a00" and seen["dark"][2] == "#f0a35e"
     viewer.layers.clear()
     assert color_of(blocks.problem) == color_of(ensemble.empty)  # no problem any more
+
+
+DOCKS = (EnsembleWidget, LatentWidget, TwoRunsWidget, BlocksWidget, MotionWidget, JobsWidget, LevelWidget)
+
+
+@pytest.mark.parametrize("kind", DOCKS)
+def test_whatever_can_be_pressed_or_set_says_what_it_is_for(viewer, kind, qtbot):
+    dock = docked(viewer, kind)
+    for family in (QPushButton, QCheckBox, QComboBox, QSlider, QAbstractSpinBox):
+        mute = [found.objectName() or repr(found) for found in dock.findChildren(family) if not _says(found)]
+        assert not mute, f"{family.__name__} without a word: {mute}"
+
+
+def _says(widget) -> bool:
+    """It has a tooltip, or what it is a part of has one."""
+    return bool(widget.toolTip() or (widget.parentWidget() is not None and widget.parentWidget().toolTip()))

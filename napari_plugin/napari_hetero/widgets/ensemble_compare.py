@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from pandas.api.types import is_numeric_dtype
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
@@ -82,8 +81,7 @@ class ComparePanel(QWidget):
         if model is None:
             return
         many = len(model.order) > 1
-        names = [name for name in model.columns if is_numeric_dtype(model.columns[name])]
-        fill_choice(self.order, [(_BY_NAME, None), *((name, name) for name in names)], model.sorted_by)
+        fill_choice(self.order, [(_BY_NAME, None), *((name, name) for name in model.sortable)], model.sorted_by)
         for widget in (self.order, self.sheet, self.grid, self.tiles, self.which):
             widget.setEnabled(many)
         self.grid.setChecked(self.session.grid is not None)
