@@ -41,8 +41,11 @@ def test_manifest_is_valid_and_everything_it_names_is_there():
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("napari_hetero.readers, napari_hetero.layers", "torch qtpy PyQt6 PySide6 napari pandas skimage"),
-        ("napari_hetero.session", "torch PyQt6 PySide6"),
+        (
+            "napari_hetero.readers, napari_hetero.layers, napari_hetero.writers, napari_hetero.sample_data",
+            "torch qtpy PyQt6 PySide6 napari pandas skimage",
+        ),
+        ("napari_hetero.session, napari_hetero.actions, napari_hetero.opening", "torch PyQt6 PySide6"),
     ],
 )
 def test_importing_is_light(modules, heavy):
