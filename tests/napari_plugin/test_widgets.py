@@ -241,7 +241,7 @@ def test_closing_the_docks_ends_the_session_and_a_running_job(viewer, ensemble_f
 def test_docks_open_by_the_manifest(make_napari_viewer_proxy, npe2pm, ensemble_folder, blocks_folder):
     """Through napari's public-only proxy, as napari hands viewers to plugins: private access would be an error here."""
     with npe2pm.tmp_plugin(package="hetero-em"):
-        viewer = make_napari_viewer_proxy()
+        viewer = make_napari_viewer_proxy(show=True)
         widgets = [
             viewer.window.add_plugin_dock_widget("hetero-em", name)[1]
             for name in ("Ensemble", "Blocks", "Level", "Latent", "Two runs", "Motion", "Jobs")
