@@ -12,6 +12,7 @@ from hetero.errors import HeteroError
 from hetero.files import atomic_path
 from napari_hetero import meshes, view
 
+_SHORTEST = 0.01  # Å
 FIELD_OF_VIEW = 30.0  # degrees, across; ChimeraX's own
 
 
@@ -87,7 +88,9 @@ def _arrows(session) -> list[str]:
         ends = starts + layer.data[:, 1]
         width = float(layer.edge_width) / 2
         for start, end, color in zip(starts[:, ::-1], ends[:, ::-1], layer.edge_color, strict=True):
-            places = " ".join(f"{number:.4g}" for number in (*start, *end))
+            if np.linalg.norm(end - start) < _SHORTEST:  # ChimeraX draws no arrow without a length
+                continue
+            places = " ".join(f"{number:.3f}" for number in (*start, *end))
             lines += [
                 ".color " + " ".join(f"{part:.3f}" for part in color[:3]),
                 f".arrow {places} {width:.3g} {2.5 * width:.3g}",

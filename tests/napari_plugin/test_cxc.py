@@ -102,7 +102,7 @@ def test_where_chimerax_is_looked_for(tmp_path, monkeypatch):
 
 def test_arrows_on_screen_go_along(session, ensemble_folder, tmp_path):
     opened(session.viewer, ensemble_folder)
-    (tmp_path / "motion.csv").write_text("x,y,z,dx,dy,dz\n1,2,3,4,0,0\n5,6,7,0,0,-8\n")
+    (tmp_path / "motion.csv").write_text("x,y,z,dx,dy,dz\n1,2,3,4,0,0\n5,6,7,0,0,-8\n9,9,9,0,0,0\n")
     opened(session.viewer, tmp_path / "motion.csv")
     script, bild = write_cxc(tmp_path / "v.cxc", session)
     arrows = [line.split()[1:7] for line in bild.read_text().splitlines() if line.startswith(".arrow")]
