@@ -8,11 +8,11 @@ the same place in the same way, so each shows, stops and goes on with the other'
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from hetero.errors import HeteroError
+from napari_hetero.preferences import worker_python
 
 STARTING, RUNNING, DONE, FAILED, STOPPED, LOST = "starting", "running", "done", "failed", "stopped", "lost"
 _REQUEST, _ANSWERS, _LOG, _JOB = "request.json", "answers.jsonl", "log.txt", "job.json"
@@ -58,7 +58,12 @@ class BackgroundJob:
         return Path(self.settings["out"])
 
     def start(self) -> None:
-        """Begin; only once."""
+        """Begin; only once.
+
+        Raises:
+            HeteroError: the Python that was set for the engine is not there.
+        """
+        python = worker_python()
         with (
             open(self.folder / _REQUEST) as request,
             open(self.folder / _ANSWERS, "w") as answers,
@@ -66,7 +71,7 @@ class BackgroundJob:
         ):
             # A session of its own: closing napari, or the terminal it was started from, does not reach it.
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _WORK], stdin=request, stdout=answers, stderr=log, start_new_session=True
+                [python, "-P", "-c", _WORK], stdin=request, stdout=answers, stderr=log, start_new_session=True
             )
         _children.append(process)
         about = {"verb": self.verb, "out": str(self.out), "pid": process.pid, "created": _created(process.pid)}

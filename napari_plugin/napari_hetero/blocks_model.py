@@ -7,6 +7,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_hetero.layers import paint_labels
+from napari_hetero.preferences import recolored
 
 
 class BlocksModel:
@@ -21,7 +22,8 @@ class BlocksModel:
     changed = Signal()
 
     def __init__(self, blocks, folder: Path | str):
-        self.blocks = blocks
+        self._own = blocks  # in the colours of their table
+        self.blocks = recolored(blocks)
         self.folder = Path(folder)
         self.shown = np.ones(len(blocks), dtype=bool)
         self.occupancy = np.full(len(blocks), np.nan)
@@ -44,6 +46,10 @@ class BlocksModel:
         if self._labels is None:
             self._labels = paint_labels(self.blocks.masks, self.shown)
         return self._labels
+
+    def recolor(self) -> None:
+        """Take the colours that are set now."""
+        self.blocks = recolored(self._own)
 
     def show(self, shown: np.ndarray) -> None:
         """Tick the blocks in ``shown`` ``(K,)`` bool and no others."""

@@ -1,4 +1,4 @@
-"""The present view as a ChimeraX script (.cxc): the map at its level, the ticked blocks, the camera.
+"""The present view as a ChimeraX script (.cxc): the map at its level, the ticked blocks, the arrows, the camera.
 
 Knows no Qt, and the script needs no bundle of ours.
 """
@@ -12,11 +12,13 @@ from hetero.errors import HeteroError
 from hetero.files import atomic_path
 from napari_hetero import meshes, view
 
+_SHORTEST = 0.01  # Å
 FIELD_OF_VIEW = 30.0  # degrees, across; ChimeraX's own
 
 
 def write_cxc(path: Path | str, session) -> list[Path]:
-    """Write the script, and beside it the map where it lies in no file; answers with all that was written.
+    """Write the script, and beside it the arrows, and the map where it lies in no file; answers with all that was
+    written.
 
     Args:
         path: ``.cxc``.
@@ -46,6 +48,13 @@ def write_cxc(path: Path | str, session) -> list[Path]:
     ]
     if session.blocks is not None and not session.misfit:
         lines += _block_lines(session.blocks)
+    arrows = _arrows(session)
+    if arrows:
+        drawn = path.with_name(f"{path.stem}_arrows.bild")
+        with atomic_path(drawn) as temporary:
+            temporary.write_text("\n".join(arrows) + "\n", encoding="utf-8")
+        written.append(drawn)
+        lines.append(f"open {_quoted(drawn)}")
     lines += _camera_lines(session.viewer)
     lines += ["lighting soft", "set bgColor black"]
     with atomic_path(path) as temporary:
@@ -66,6 +75,26 @@ def _block_lines(model) -> list[str]:
                 f"volume #{number} style surface step 1 level 0.5 color {color} transparency 0.6",
             ]
             number += 1
+    return lines
+
+
+def _arrows(session) -> list[str]:
+    """The arrows on screen in ChimeraX's BILD format, x y z, as long and in the colours that they have here."""
+    lines = []
+    for layer in session.layers_of("arrows"):
+        if not layer.visible:
+            continue
+        starts = np.asarray(layer.data[:, 0]) + layer.translate
+        ends = starts + layer.data[:, 1]
+        width = float(layer.edge_width) / 2
+        for start, end, color in zip(starts[:, ::-1], ends[:, ::-1], layer.edge_color, strict=True):
+            if np.linalg.norm(end - start) < _SHORTEST:  # ChimeraX draws no arrow without a length
+                continue
+            places = " ".join(f"{number:.3f}" for number in (*start, *end))
+            lines += [
+                ".color " + " ".join(f"{part:.3f}" for part in color[:3]),
+                f".arrow {places} {width:.3g} {2.5 * width:.3g}",
+            ]
     return lines
 
 

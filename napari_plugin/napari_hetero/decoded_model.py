@@ -1,6 +1,10 @@
 """The map last decoded of a run, as an ensemble of one: whatever serves an ensemble serves it too."""
 
-from napari_hetero.ensemble_model import SHARED, EnsembleModel, ShownLevel
+from pathlib import Path
+
+import numpy as np
+
+from napari_hetero.ensemble_model import SHARED, EnsembleModel, ShownLevel, ensemble_of_one
 
 
 class DecodedModel(EnsembleModel):
@@ -14,7 +18,7 @@ class DecodedModel(EnsembleModel):
 
     def __init__(self, folder, volume, level: float):
         super().__init__(_ensemble_of(folder, volume))
-        self._levels[self._key] = ShownLevel(float(level), SHARED)
+        self._levels[self.ensemble.names[0]] = ShownLevel(float(level), SHARED)
         self._decoded = volume
 
     @property
@@ -31,8 +35,7 @@ class DecodedModel(EnsembleModel):
         """The run's folder."""
         return self.ensemble.folder.resolve().name
 
-    @property
-    def volume(self):
+    def volume_at(self, index: int):
         """The map last decoded."""
         return self._decoded
 
@@ -42,10 +45,6 @@ class DecodedModel(EnsembleModel):
         self._decoded = volume
         self.changed.emit()
 
-    @property
-    def _key(self) -> str:
-        return self.ensemble.names[0]
-
 
 def _ensemble_of(folder, volume):
     import pandas as pd
@@ -54,3 +53,20 @@ def _ensemble_of(folder, volume):
 
     header = MapHeader(volume.shape, volume.apix, volume.origin, "float32", ())
     return Ensemble(folder, (folder,), header, pd.DataFrame(index=pd.Index([map_name(folder)], name="name")))
+
+
+def model_of(layer) -> EnsembleModel:
+    """The model of a layer of ours: an ensemble, a map, or the map of a run.
+
+    Raises:
+        HeteroError: its files are gone, or cannot be read.
+    """
+    from hetero.maps import Volume, open_ensemble
+    from napari_hetero import layers
+
+    tag = layers.tag(layer)
+    path = Path(tag["path"])
+    if tag["kind"] == "run":
+        centre = Volume(np.asarray(layer.data), np.array(layer.scale), np.array(layer.translate), "centre of the run")
+        return DecodedModel(path, centre, tag["level"])
+    return EnsembleModel(open_ensemble(path) if tag["kind"] == "ensemble" else ensemble_of_one(path))

@@ -8,12 +8,14 @@ import numpy as np
 from psygnal import Signal
 
 from hetero.errors import HeteroError
+from napari_hetero.map_cache import MAPS
 
 # Where a level comes from, in the words of the screen.
 KEPT = "from ensemble.csv"
 PREDICTED = "predicted"
 YOURS = "set by you"
 SHARED = "that of the run's centre, for all its maps"
+LOCKED = "locked: one level for all volumes"
 PROVISIONAL = "provisional"
 
 
@@ -52,6 +54,7 @@ class EnsembleModel:
         sorted_by: the column of that order, or None.
         columns: a row a volume, what they can be sorted by.
         pinned: what others are compared with, or None.
+        locked: the level of every volume, in place of their own; None: each has its own.
     """
 
     changed = Signal()
@@ -64,10 +67,10 @@ class EnsembleModel:
         self.sorted_by: str | None = None
         self.columns = ensemble.table.copy()
         self.pinned: Pinned | None = None
+        self.locked: float | None = None
         self._levels: dict[str, ShownLevel] = {}
         self._yours: dict[str, ShownLevel] = {}
         self._provisional: dict[str, ShownLevel] = {}
-        self._volume = None
         spreads = (
             ensemble.table["level_sd"].to_numpy(float)
             if "level_sd" in ensemble.table
@@ -94,11 +97,21 @@ class EnsembleModel:
 
     @property
     def volume(self):
-        """The :class:`hetero.maps.Volume` looked at; the last one read is kept. Raises HeteroError where it cannot
-        be read."""
-        if self._volume is None or self._volume[0] != self.index:
-            self._volume = (self.index, self.ensemble[self.index])
-        return self._volume[1]
+        """The :class:`hetero.maps.Volume` looked at. Raises HeteroError where it cannot be read."""
+        return self.volume_at(self.index)
+
+    def volume_at(self, index: int):
+        """Any :class:`hetero.maps.Volume`; those read last are kept (:data:`napari_hetero.map_cache.MAPS`)."""
+        return MAPS.get(self.ensemble.paths[index], lambda: self.ensemble[index])
+
+    @property
+    def class_words(self) -> str:
+        """The class of the volume looked at, where the table has one."""
+        known = self.columns["class"].dropna() if "class" in self.columns else {}
+        value = known.get(self.ensemble.names[self.index])
+        if value is None:
+            return ""
+        return f", class {value:g}" if isinstance(value, float) else f", class {value}"
 
     @property
     def n_unknown(self) -> int:
@@ -122,9 +135,28 @@ class EnsembleModel:
         rank = self.rank + by
         self.go_to(self.order[rank % len(self.order) if around else min(max(rank, 0), len(self.order) - 1)])
 
+    def evenly(self, most: int) -> list[int]:
+        """Up to ``most`` volumes, evenly spaced in the order, with its ends."""
+        ranks = np.linspace(0, len(self.order) - 1, min(most, len(self.order))).round().astype(int)
+        return [int(i) for i in self.order[np.unique(ranks)]]
+
+    def onwards(self, most: int) -> list[int]:
+        """Up to ``most`` volumes: the page of the order in which the volume looked at is."""
+        begin = self.rank // most * most
+        return [int(i) for i in self.order[begin : begin + most]]
+
+    def title_of(self, index: int) -> str:
+        """A volume's name, and its value in the column of the order."""
+        name = self.ensemble.names[index]
+        if self.sorted_by is None:
+            return name
+        value = self.columns[self.sorted_by].iloc[index]
+        words = f"{value:.3g}" if isinstance(value, float) else str(value)
+        return f"{name}  {self.sorted_by} {words}"
+
     def sort_by(self, column: str | None) -> None:
         """Walk through the volumes by a column, least first and unknown last; None: by file name."""
-        values = np.arange(len(self.order)) if column is None else self.columns[column].to_numpy()
+        values = np.arange(len(self.order)) if column is None else self._numbers(column)
         self.order = np.argsort(values, kind="stable")
         self.sorted_by = column
         self.changed.emit()
@@ -145,31 +177,49 @@ class EnsembleModel:
         """Compare with the volume looked at."""
         self.pin(Pinned(self.name, self.volume, self.level().value))
 
-    def excess(self) -> np.ndarray | None:
-        """``(z, y, x)`` by how much the volume is denser than the pinned one, both in units of their levels; None
-        without a pinned one, or on another grid."""
+    def excess(self, index: int | None = None) -> np.ndarray | None:
+        """``(z, y, x)`` by how much a volume (the one looked at) is denser than the pinned one, both in units of their
+        levels; None without a pinned one, or on another grid."""
         from hetero.maps import same_grid
 
-        if self.pinned is None or not same_grid(self.volume, self.pinned.volume):
+        if self.pinned is None:
             return None
-        return self.volume.data / self.level().value - self.pinned.volume.data / self.pinned.level
+        volume = self.volume if index is None else self.volume_at(index)
+        if not same_grid(volume, self.pinned.volume):
+            return None
+        return volume.data / self.level(index).value - self.pinned.volume.data / self.pinned.level
 
-    def level(self) -> ShownLevel:
-        """The level at which the current volume is drawn: its own one times ``scale``.
+    def level(self, index: int | None = None) -> ShownLevel:
+        """The level at which a volume (the one looked at) is drawn: its own one, or that of all, times ``scale``.
 
         Raises HeteroError where a provisional level is needed and the map gives none.
         """
-        own = self._yours.get(self._key) or self._levels.get(self._key) or self._provisional_level()
+        index = self.index if index is None else index
+        key = self.ensemble.names[index]
+        if self.locked is not None:
+            own = ShownLevel(self.locked, LOCKED)
+        else:
+            own = self._yours.get(key) or self._levels.get(key) or self._provisional_level(index)
         if self.scale == 1.0:
             return own
         return ShownLevel(own.value * self.scale, f"{own.source}, times {self.scale:.2f}")
 
     def set_level(self, value: float | None) -> None:
-        """Draw the current volume at ``value``; None goes back to its own level."""
+        """Draw the current volume, or where the level is locked every one, at ``value``; None goes back to its own
+        level, and unlocks."""
+        key = self.ensemble.names[self.index]
         if value is None:
-            self._yours.pop(self._key, None)
+            self._yours.pop(key, None)
+            self.locked = None
+        elif self.locked is not None:
+            self.locked = float(value) / self.scale
         else:
-            self._yours[self._key] = ShownLevel(float(value) / self.scale, YOURS)
+            self._yours[key] = ShownLevel(float(value) / self.scale, YOURS)
+        self.changed.emit()
+
+    def lock(self, on: bool) -> None:
+        """Draw every volume at the level of the one looked at, or each at its own again."""
+        self.locked = self.level().value / self.scale if on else None
         self.changed.emit()
 
     def set_scale(self, scale: float) -> None:
@@ -177,11 +227,6 @@ class EnsembleModel:
         if scale != self.scale:
             self.scale = float(scale)
             self.changed.emit()
-
-    @property
-    def _key(self) -> str:
-        """What the current volume's level is kept under."""
-        return self.name
 
     def share_level(self, value: float) -> None:
         """Draw every volume without a level of its own at ``value``: the maps of a run are on one scale."""
@@ -204,15 +249,35 @@ class EnsembleModel:
             self.changed.emit()
         return taken
 
-    def _provisional_level(self) -> ShownLevel:
-        if self._key not in self._provisional:
+    @property
+    def sortable(self) -> list[str]:
+        """The columns of numbers, and classes, be they words."""
+        from pandas.api.types import is_numeric_dtype
+
+        return [name for name in self.columns if name == "class" or is_numeric_dtype(self.columns[name])]
+
+    def _numbers(self, column: str) -> np.ndarray:
+        """A column to sort by; words by the alphabet."""
+        from pandas import Categorical
+        from pandas.api.types import is_numeric_dtype
+
+        values = self.columns[column]
+        if is_numeric_dtype(values):
+            return values.to_numpy()
+        codes = Categorical(values.astype(str).where(values.notna())).codes
+        return np.where(codes < 0, len(codes), codes)
+
+    def _provisional_level(self, index: int) -> ShownLevel:
+        name = self.ensemble.names[index]
+        if name not in self._provisional:
             from hetero.commands import level
 
-            row = level.run(level.Settings(maps=(str(self.path),), method="percentile"))["maps"][0]
+            path = str(self.ensemble.paths[index])
+            row = level.run(level.Settings(maps=(path,), method="percentile"))["maps"][0]
             if row.get("level") is None:
                 raise HeteroError(row["error"])
-            self._provisional[self._key] = ShownLevel(row["level"], PROVISIONAL, row.get("level_sd"))
-        return self._provisional[self._key]
+            self._provisional[name] = ShownLevel(row["level"], PROVISIONAL, row.get("level_sd"))
+        return self._provisional[name]
 
 
 def ensemble_of_one(path: Path | str):

@@ -29,6 +29,18 @@ class Ticket:
         self.cancelled = True
 
 
+class Run:
+    """The run of a job that is under way, if any; knows no Qt, so it may outlive the job."""
+
+    def __init__(self):
+        self.ticket: Ticket | None = None
+
+    def cancel(self) -> None:
+        """Ask it to stop."""
+        if self.ticket is not None:
+            self.ticket.cancel()
+
+
 class Job(QObject):
     """Runs ``function(progress)`` in napari's thread pool.
 
@@ -41,11 +53,16 @@ class Job(QObject):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self.ticket: Ticket | None = None
+        self.run = Run()
         self._worker = None
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_EVERY_MS)
         self._timer.timeout.connect(self._look)
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """Of the run under way, or None."""
+        return self.run.ticket
 
     @property
     def running(self) -> bool:
@@ -55,7 +72,7 @@ class Job(QObject):
     def start(self, function) -> None:
         """Run ``function(progress)``; only one at a time."""
         assert not self.running
-        self.ticket = Ticket()
+        self.run.ticket = Ticket()
         self._worker = create_worker(_outcome, function, self.ticket)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
@@ -64,8 +81,7 @@ class Job(QObject):
 
     def cancel(self) -> None:
         """Ask the run to stop; ``finished`` follows when it has."""
-        if self.ticket is not None:
-            self.ticket.cancel()
+        self.run.cancel()
 
     def _look(self) -> None:
         if self.ticket is not None:
@@ -82,7 +98,7 @@ class Job(QObject):
 
     def _end(self) -> None:
         self._timer.stop()
-        self.ticket = self._worker = None
+        self.run.ticket = self._worker = None
 
 
 def _outcome(function, ticket: Ticket) -> tuple:

@@ -1,7 +1,7 @@
 """Engine objects -> napari layer tuples ``(data, keywords, type)``. Imports neither Qt nor the viewer.
 
-Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, run, blocks, arrows, gaussians
-or drawn) and its ``path``.
+Every layer carries ``metadata["napari_hetero"]``: what it is (``kind``: ensemble, map, run, blocks, arrows, gaussians,
+occupancies, drawn, or opening while it is read) and its ``path``.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 KEY = "napari_hetero"
 AXES = ("z", "y", "x")
 UNITS = ("angstrom",) * 3
+_TABLE_SIDE = 50.0  # Å
 IN_ANGSTROM = {"units": UNITS, "axis_labels": AXES}
 
 
@@ -33,8 +34,9 @@ def ensemble_layer(ensemble) -> tuple:
         "translate": (0.0, *ensemble.origin),
         "units": ("dimensionless", *UNITS),
         "axis_labels": ("volume", *AXES),
-        "contrast_limits": contrast(ensemble[0].data),
+        "contrast_limits": contrast(_load(str(ensemble.paths[0]), ensemble.shape)),
         "rendering": "mip",
+        "cache": False,  # ours bounds what is kept
         "metadata": {KEY: {"kind": "ensemble", "path": str(ensemble.folder), "names": list(ensemble.names)}},
     }
     return array.stack(maps), keywords, "image"
@@ -108,6 +110,23 @@ def gaussians_layer(model, path: Path | str) -> tuple:
     return model.centres, keywords, "points"
 
 
+def occupancies_layer(table, path: Path | str) -> tuple:
+    """A table of occupancies (pandas; a volume or particle a row, a block a column) as a small picture, hidden: it is
+    what the Blocks dock reads the table from."""
+    rows, columns = table.shape
+    keywords = {
+        "name": Path(path).stem,
+        "scale": (_TABLE_SIDE / rows, _TABLE_SIDE / columns),  # of no more room than a map
+        "units": UNITS[:2],
+        "axis_labels": AXES[1:],
+        "contrast_limits": (0.0, 1.0),
+        "colormap": "viridis",
+        "visible": False,
+        "metadata": {KEY: {"kind": "occupancies", "path": str(path)}},
+    }
+    return table.to_numpy(np.float32), keywords, "image"
+
+
 def paint_labels(masks: np.ndarray, shown: np.ndarray | None = None) -> np.ndarray:
     """Masks ``(K, z, y, x)`` bool -> numbers ``(z, y, x)``: k + 1 in block k, 0 outside; only the blocks in
     ``shown`` (K,) bool.
@@ -154,6 +173,13 @@ def add(viewer, layer_tuples) -> list:
     return layers
 
 
+def show(some, visible: bool) -> None:
+    """Show or hide layers; napari puts its scene together anew for each that is set, be it as it was."""
+    for layer in some:
+        if layer.visible != visible:
+            layer.visible = visible
+
+
 def _title(path: Path | str) -> str:
     """A run by its folder, arrows by theirs (all are called motion.csv), a text by itself."""
     path = Path(path).resolve()
@@ -163,8 +189,9 @@ def _title(path: Path | str) -> str:
 def _load(path: str, shape: tuple[int, int, int]) -> np.ndarray:
     from hetero.errors import HeteroError
     from hetero.maps import read_map
+    from napari_hetero.map_cache import MAPS
 
-    data = read_map(path).data
+    data = MAPS.get(path, lambda: read_map(path)).data
     if data.shape != shape:
         raise HeteroError(f"{path} has shape {data.shape}, the other maps of its folder have {shape}.")
     return data

@@ -24,7 +24,7 @@ class Link:
         first.picked.connect(self._on_first)
         second.picked.connect(self._on_second)
 
-    def end(self, _gone=None) -> None:
+    def end(self) -> None:
         """Let go; both keep what they have."""
         first, second = self._models
         first.picked.disconnect(self._on_first, missing_ok=True)

@@ -45,8 +45,8 @@ class Painter:
                 self.viewer.layers.remove(self.ghost)
             self.ghost = None
             return
-        vertices, faces, _ = meshes.surface_at(pinned.volume.data, pinned.level)
         if self.ghost is None:
+            vertices, faces, _ = meshes.surface_at(pinned.volume.data, pinned.level)
             rgba = np.tile(np.float32([*meshes.BASE, 1]), (len(vertices), 1))
             self.ghost = self._add(
                 (vertices, faces), pinned.volume, "ghost", f"pinned: {pinned.name}", "surface", vertex_colors=rgba,
@@ -60,8 +60,7 @@ class Painter:
 
     def show(self, visible: bool) -> None:
         """Show or hide what was drawn."""
-        for layer in self.drawn:
-            layer.visible = visible
+        layers.show(self.drawn, visible)
 
     def clear(self) -> None:
         """Take away what was drawn."""

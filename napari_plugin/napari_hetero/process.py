@@ -5,12 +5,12 @@ import contextlib
 import json
 import queue
 import subprocess
-import sys
 import threading
 from typing import Any
 
 from hetero.errors import Cancelled, HeteroError
 from hetero.progress import Progress, silent
+from napari_hetero.preferences import worker_python
 
 _LOOK_EVERY = 0.1  # seconds between two looks for a cancel
 _PATIENCE = 60.0  # seconds that a cancelled verb may take to tidy up
@@ -28,7 +28,7 @@ def in_process(verb: str, values: dict[str, Any], progress: Progress = silent) -
         HeteroError: bad input, or the process ended without an answer.
         Cancelled: nothing half-written is left.
     """
-    command = [sys.executable, "-m", "hetero", "serve"]
+    command = [worker_python(), "-m", "hetero", "serve"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
     ) as process:

@@ -1,11 +1,14 @@
 """What napari opens through us: a folder of maps, a folder of blocks, a trained run, a single map, Gaussians and their
-motion. Heavy imports wait until one is read."""
+motion, a table of occupancies. Heavy imports wait until one is read."""
 
 from pathlib import Path
 
 SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
 ARROWS = "motion.csv"
 _ARROW_COLUMNS = {"x", "y", "z", "dx", "dy", "dz"}
+_UNITS = ("name", "particle")  # the first column of a table of occupancies
+_MOST_OCCUPANCY = 3.0  # of what it should be; contour levels are not far from it, so their tables are told by columns
+_OTHER_TABLES = {"level", "level_sd", "n_voxels", "color", "class", "cluster", "z1", "umap1", "representative"}
 
 
 def get_reader(path):
@@ -20,8 +23,21 @@ def get_reader(path):
     path = Path(path)
     if path.is_dir():
         names = {p.name for p in path.iterdir()}
-        return read if ARROWS in names or _may_be_run(names) or any(map(_is_map, names)) else None
-    return read if _is_map(path.name) or _is_arrows(path) or _is_gaussians(path) else None
+        if _may_be_run(names):
+            return read_later
+        return read if ARROWS in names or any(map(_is_map, names)) else None
+    ours = _is_map(path.name) or _is_arrows(path) or _is_occupancies(path) or _is_gaussians(path)
+    return read if ours else None
+
+
+def read_later(path) -> list[tuple]:
+    """The layer tuples of a run; where there is a screen, a placeholder now and they themselves when a thread has read
+    them: torch is loaded, a map decoded and its level asked of a network.
+    """
+    from napari_hetero.opening import later
+
+    path = Path(path[0] if isinstance(path, (list, tuple)) else path)
+    return later(lambda: read(path), path.resolve().name)
 
 
 def read(path) -> list[tuple]:
@@ -52,6 +68,10 @@ def _read_file(path: Path) -> tuple:
 
     suffix = path.suffix.lower()
     if suffix == ".csv":
+        if not _is_arrows(path) and _is_occupancies(path):
+            from hetero.commands.populations import read_occupancies
+
+            return layers.occupancies_layer(read_occupancies(path), path)
         from hetero.commands.motion_space import read_arrows
         from napari_hetero.motion_model import MotionModel
 
@@ -93,6 +113,19 @@ def _is_arrows(path: Path) -> bool:
     return path.suffix.lower() == ".csv" and set(_first_line(path).split(",")) >= _ARROW_COLUMNS
 
 
+def _is_occupancies(path: Path) -> bool:
+    """A volume or particle a row, a block a column, with shares in the first row."""
+    if path.suffix.lower() != ".csv":
+        return False
+    header, first = (line.split(",") for line in _first_lines(path, 2))
+    if header[0] not in _UNITS or set(header) & _OTHER_TABLES or not 1 < len(header) == len(first):
+        return False
+    try:
+        return all(abs(float(word)) <= _MOST_OCCUPANCY for word in first[1:] if word)
+    except ValueError:
+        return False
+
+
 def _is_gaussians(path: Path) -> bool:
     """Ours, or EMAN2's: shares of the box and one to three numbers more."""
     if path.suffix.lower() != ".txt":
@@ -108,8 +141,12 @@ def _is_gaussians(path: Path) -> bool:
 
 
 def _first_line(path: Path) -> str:
+    return _first_lines(path, 1)[0]
+
+
+def _first_lines(path: Path, n: int) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
-            return file.readline(1000).strip()
+            return [file.readline(10_000).strip() for _ in range(n)]
     except (OSError, UnicodeDecodeError):
-        return ""
+        return [""] * n

@@ -10,23 +10,29 @@ PARTICLES, PARTICLE_BOX = 2000, 32
 def simulated_ensemble() -> list[tuple]:
     """Layer tuples of :data:`VOLUMES` maps of a ribosome whose outer chains come and go, and of these chains as blocks.
 
-    Made once (a few seconds), then read from the cache folder.
+    Made once (a few seconds, in a thread where there is a screen), then read from the cache folder.
     """
+    from napari_hetero.opening import later
     from napari_hetero.readers import read
 
-    folder = make(sample_folder())
-    return [*read(folder), *read(folder / "truth")]
+    def work() -> list[tuple]:
+        folder = make(sample_folder())
+        return [*read(folder), *read(folder / "truth")]
+
+    return later(work, "simulated ensemble")
 
 
 def simulated_run() -> list[tuple]:
     """The layer tuple of a linear run of :data:`PARTICLES` particles of a ribosome, whose 18S RNA turns by 40 degrees:
     most have it at one of the two ends.
 
-    Made once, then read from the cache folder.
+    Made once (a minute or so, in a thread where there is a screen), then read from the cache folder.
     """
+    from napari_hetero.opening import later
     from napari_hetero.readers import read
 
-    return read(make_run(sample_folder().with_name(f"{sample_folder().name}-particles")))
+    folder = sample_folder()
+    return later(lambda: read(make_run(folder.with_name(f"{folder.name}-particles"))), "simulated particles")
 
 
 def make_run(folder: Path) -> Path:

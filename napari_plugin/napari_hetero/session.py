@@ -5,19 +5,17 @@ All widgets of a viewer share one session (:mod:`napari_hetero.sessions`), so th
 another.
 """
 
-from pathlib import Path
-
-import numpy as np
 from psygnal import Signal
 
 from hetero.errors import HeteroError
-from napari_hetero import layers, view
+from napari_hetero import layers, preferences, view
 from napari_hetero.blocks_model import BlocksModel
-from napari_hetero.decoded_model import DecodedModel
-from napari_hetero.ensemble_model import EnsembleModel, ensemble_of_one
-from napari_hetero.painter import Painter
+from napari_hetero.decoded_model import model_of
+from napari_hetero.drawing import Drawing
+from napari_hetero.ensemble_model import EnsembleModel
 
 RENDERINGS = ("auto", "mesh", "iso")
+GRIDS = {"evenly": EnsembleModel.evenly, "onwards": EnsembleModel.onwards}
 
 
 class Session:
@@ -27,6 +25,7 @@ class Session:
         ensemble: the :class:`EnsembleModel` looked at, or None.
         blocks: the :class:`BlocksModel` over it, or None.
         rendering: ``auto``, ``mesh`` or ``iso``.
+        grid: which volumes are drawn side by side (a key of :data:`GRIDS`) and how many; None: one volume.
         problem: one sentence on why the current volume is not drawn, or an empty string.
         misfit: one sentence on why the blocks are not laid over it, or an empty string.
         left_over: drawn layers whose ensemble was deleted; :meth:`tidy` takes them away.
@@ -37,7 +36,7 @@ class Session:
     def __init__(self, viewer, renderer: str = ""):
         self.viewer = viewer
         self.renderer = renderer
-        self.rendering = "auto"
+        self.rendering = preferences.preferences().maps.rendering
         self.problem = self.misfit = ""
         self.ensemble: EnsembleModel | None = None
         self.blocks: BlocksModel | None = None
@@ -46,8 +45,8 @@ class Session:
         self._masks = None  # the layer of the blocks
         self._run = None  # the layer of the run
         self._latents: dict = {}  # layer of a run: its LatentModel, so that selections outlive a look at another run
-        self._painter = Painter(viewer)
-        self._ghost_of = None  # the pinned volume that is drawn
+        self.grid: tuple[str, int] | None = None
+        self._drawing = Drawing(viewer)
         self.turned = view.stand_upright(viewer)
         # Last: napari itself first gives the viewer its axes for the new layer, and centres its sliders.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
@@ -55,6 +54,7 @@ class Session:
         viewer.dims.events.current_step.connect(self._read_step)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         view.camera(viewer).events.angles.connect(self._on_turned)
+        self._end = preferences.follow(self._on_preferences)
         self._adopt_what_is_open()
 
     @property
@@ -110,20 +110,20 @@ class Session:
         if self._maps is not self._run:
             self.use_maps(self._run)
         if not same_grid(self.ensemble.ensemble, volume):
-            self._painter.clear()  # what is drawn keeps the voxels it was made with
+            self._drawing.clear()  # what is drawn keeps the voxels it was made with
         self.ensemble.put(volume)
 
     def use_maps(self, layer) -> None:
         """Look at another ensemble, map or run."""
-        tag = layers.tag(layer)
         self._drop_maps()
         try:
-            self.ensemble = _model_of(layer, tag)
+            self.ensemble = model_of(layer)
         except HeteroError as error:
             self.problem = str(error)
             self.changed.emit()
             return
         self._maps = layer
+        preferences.lock_as_set(self.ensemble)
         self.ensemble.changed.connect(self._on_ensemble)
         self.viewer.dims.ndisplay = 3
         self._read_step()
@@ -142,12 +142,18 @@ class Session:
             self.changed.emit()
             return
         self._masks = layer
+        layer.colormap = layers.label_colors(self.blocks.blocks.colors)
         self.blocks.changed.connect(self.draw)
         self.draw()
 
     def set_rendering(self, rendering: str) -> None:
         """Draw as ``auto``, ``mesh`` or ``iso``."""
         self.rendering = rendering
+        self.draw()
+
+    def set_grid(self, grid: tuple[str, int] | None) -> None:
+        """Draw several volumes side by side, turned by one camera; None: the one looked at."""
+        self.grid = grid
         self.draw()
 
     def draw(self) -> None:
@@ -158,7 +164,7 @@ class Session:
                 self._draw()
             except HeteroError as error:
                 self.problem = str(error)
-                self._painter.show(False)
+                self._drawing.show(False)
                 if self.blocks is not None:
                     self.blocks.forget()
         self.changed.emit()
@@ -175,6 +181,7 @@ class Session:
 
     def disconnect(self) -> None:
         """Stop following the viewer; what was drawn stays as it is."""
+        self._end()
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.dims.events.current_step.disconnect(self._read_step)
@@ -185,35 +192,27 @@ class Session:
         in_3d = self.viewer.dims.ndisplay == 3
         self._show_sources(not in_3d)
         volume, level = self.ensemble.volume, self.ensemble.level().value
-        labels, colors = None, ()
-        if self.blocks is not None:
-            self.misfit = self.blocks.misfit(self.ensemble.ensemble)
+        blocks = self.blocks
+        if blocks is not None:
+            self.misfit = blocks.misfit(self.ensemble.ensemble)
             if self.misfit:
-                self.blocks.forget()
+                blocks.forget()
+                blocks = None
             else:
-                self.blocks.measure(volume.data, level)
-                labels = self.blocks.grown_labels if self.how == "mesh" else self.blocks.labels
-                colors = self.blocks.blocks.colors
+                blocks.measure(volume.data, level)
         if in_3d:
-            title = f"{self.ensemble.title} surface"
-            self._painter.draw(volume, level, self.how, labels, colors, title, self.ensemble.excess())
-            self._draw_pinned()
-        self._painter.show(in_3d)
-
-    def _draw_pinned(self) -> None:
-        pinned = self.ensemble.pinned
-        if self._ghost_of is not pinned:
-            self._painter.draw_ghost(None)
-        self._ghost_of = pinned
-        if pinned is not None:
-            self._painter.draw_ghost(pinned)
+            many = self.grid is not None and len(self.ensemble.ensemble) > 1
+            tiles = GRIDS[self.grid[0]](self.ensemble, self.grid[1]) if many else []
+            self._drawing.draw(self.ensemble, blocks, self.how, tiles)
+        else:
+            self._drawing.show(False)
 
     def _show_sources(self, visible: bool) -> None:
         """Slices are cut from the maps' own layer; in 3D the drawn surface stands for it."""
         for layer in self.layers_of("ensemble", "map", "run"):
-            layer.visible = visible and layer is self._maps
+            layers.show([layer], visible and layer is self._maps)
         for layer in self.layers_of("blocks"):
-            layer.visible = visible and layer is self._masks and self.misfit == ""
+            layers.show([layer], visible and layer is self._masks and self.misfit == "")
 
     def _adopt_what_is_open(self) -> None:
         for found, use in (
@@ -234,12 +233,12 @@ class Session:
             self.use_run(event.value)
         elif kind == "blocks":
             self.use_blocks(event.value)
-        elif kind in ("map", "arrows"):
+        elif kind in ("map", "arrows", "occupancies"):
             self.changed.emit()
 
     def _on_removed(self, event) -> None:
         layer = event.value
-        self._painter.forget(layer)
+        self._drawing.forget(layer)
         self._latents.pop(layer, None)
         if layer is self._run:
             self._run = next(iter(self.layers_of("run")[::-1]), None)
@@ -251,10 +250,19 @@ class Session:
             return
         self.changed.emit()
 
+    def _on_preferences(self) -> None:
+        self.rendering = preferences.preferences().maps.rendering
+        if self.ensemble is not None:
+            preferences.lock_as_set(self.ensemble)
+        if self.blocks is not None:
+            self.blocks.recolor()
+            self._masks.colormap = layers.label_colors(self.blocks.blocks.colors)
+        self.draw()
+
     def _drop_maps(self) -> None:
-        self.left_over += self._painter.drawn
-        self._painter = Painter(self.viewer)
-        self.ensemble = self._maps = None
+        self.left_over += self._drawing.leave()
+        self._drawing = Drawing(self.viewer)
+        self.ensemble = self._maps = self.grid = None
         self.problem = self.misfit = ""
         if self.blocks is not None:
             self.blocks.forget()
@@ -278,7 +286,7 @@ class Session:
         self.draw()
 
     def _on_turned(self, event=None) -> None:
-        self._painter.relight()
+        self._drawing.relight()
 
     def _axis(self) -> int | None:
         """The viewer's slider over the volumes, where the ensemble has more than a single map's three axes."""
@@ -286,13 +294,3 @@ class Session:
         if self.ensemble is None or self._maps not in self.viewer.layers or self._maps.ndim != 4:
             return None
         return self.viewer.dims.ndim - 4
-
-
-def _model_of(layer, tag: dict) -> EnsembleModel:
-    from hetero.maps import Volume, open_ensemble
-
-    path = Path(tag["path"])
-    if tag["kind"] == "run":
-        centre = Volume(np.asarray(layer.data), np.array(layer.scale), np.array(layer.translate), "centre of the run")
-        return DecodedModel(path, centre, tag["level"])
-    return EnsembleModel(open_ensemble(path) if tag["kind"] == "ensemble" else ensemble_of_one(path))

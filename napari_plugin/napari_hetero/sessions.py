@@ -26,6 +26,22 @@ def release(session: Session, user: int) -> None:
                 session.disconnect()
 
 
+def find(viewer) -> Session | None:
+    """The viewer's session, or None where it has no dock of ours."""
+    return _open[_key(viewer)][0] if _key(viewer) in _open else None
+
+
+def viewers() -> list:
+    """The viewers that have a dock of ours, and the one that is on top."""
+    from napari import current_viewer
+
+    found = {_key(session.viewer): session.viewer for session, _ in _open.values()}
+    on_top = current_viewer()
+    if on_top is not None:
+        found.setdefault(_key(on_top), on_top)
+    return list(found.values())
+
+
 def _key(viewer) -> int:
     # napari hands each widget its own public-only proxy of the one viewer.
     return id(getattr(viewer, "__wrapped__", viewer))

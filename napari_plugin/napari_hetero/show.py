@@ -3,8 +3,6 @@ tests."""
 
 from pathlib import Path
 
-import numpy as np
-
 from napari_hetero import layers, view
 from napari_hetero.readers import read
 
@@ -60,12 +58,5 @@ def frame(viewer) -> None:
 
     for _ in range(3):  # the canvas gets its size when the window's layout has settled
         QApplication.processEvents()
-    viewer.reset_view()
     view.camera(viewer).set_view_direction(LOOKING, (0.0, 1.0, 0.0))
-    surface = next((layer for layer in viewer.layers if layers.tag(layer).get("how") == "mesh"), None)
-    if surface is not None:  # a particle fills about half of its box
-        box = viewer.layers.extent.world[:, -3:]
-        view.camera(viewer).zoom *= (
-            0.85 * np.linalg.norm(np.ptp(box, axis=0)) / np.linalg.norm(np.ptp(surface.extent.world, axis=0))
-        )
-        view.camera(viewer).center = tuple(surface.extent.world.mean(axis=0))
+    view.fit(viewer, [layer for layer in viewer.layers if layers.tag(layer).get("how") == "mesh"])

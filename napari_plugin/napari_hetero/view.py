@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+import numpy as np
+
 # x to the right, y up, z towards the reader: the only right-handed (x, y, z) among napari's choices that looks as
 # in ChimeraX.
 # napari's default (towards, down, right) shows maps as their mirror image (napari#7683).
@@ -24,6 +26,26 @@ def scale_bar(viewer):
 def canvas_size(viewer) -> tuple[int, int]:
     """Pixels of the canvas along its sides; those of a new window before napari 0.9, which does not say."""
     return tuple(viewer.canvas.size) if hasattr(viewer, "canvas") else (800, 600)
+
+
+def grid(viewer):
+    """napari's grid; ``viewer.grid`` before napari 0.9."""
+    return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
+
+
+def fit(viewer, surfaces) -> None:
+    """Fit the view to surfaces of ours, whose particles fill about half of their box; its direction stays.
+
+    napari 0.9.2 can fit to layers, but not to some of three axes where others have four.
+    """
+    viewer.fit_to_view()
+    if not surfaces:
+        return
+    box = viewer.layers.extent.world[:, -3:]
+    extents = np.array([surface.extent.world for surface in surfaces])
+    seen = np.array([extents[:, 0].min(axis=0), extents[:, 1].max(axis=0)])
+    camera(viewer).zoom *= 0.85 * np.linalg.norm(np.ptp(box, axis=0)) / max(np.linalg.norm(np.ptp(seen, axis=0)), 1e-6)
+    camera(viewer).center = tuple(seen.mean(axis=0))
 
 
 def stand_upright(viewer) -> bool:

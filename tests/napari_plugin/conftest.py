@@ -27,6 +27,11 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def _nobodys_preferences(plugin_settings):
+    """No test reads or writes the settings of who runs it."""
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     """A real viewer with a window; leaked widgets fail the test."""

@@ -60,17 +60,23 @@ def arm_map(x: float, z: float) -> np.ndarray:
     return (2 * (ball + x * at_x + z * at_z)).astype(np.float32)
 
 
-def write_run(folder: Path, latents: np.ndarray, particle_index: np.ndarray, settings: dict | None = None) -> Path:
-    """A linear run whose first latent is how much there is of the arm at +x, the second of that at +z."""
+def write_run(
+    folder: Path, latents: np.ndarray, particle_index: np.ndarray, settings: dict | None = None, mean=None
+) -> Path:
+    """A linear run whose first latent is how much there is of the arm at +x, the second of that at +z; or one whose map
+    is always ``mean``."""
     import torch
 
     from hetero.latent import CHECKPOINT, Latents, RunConfig, write_config, write_latents
     from hetero.linear.files import FORMAT
 
     folder.mkdir(parents=True)
-    mean = arm_map(0, 0)
-    components = np.stack([arm_map(1, 0) - mean, arm_map(0, 1) - mean])
-    write_config(folder / "config.json", RunConfig("linear", RUN_BOX, RUN_APIX, settings or {}))
+    if mean is None:
+        mean = arm_map(0, 0)
+        components = np.stack([arm_map(1, 0) - mean, arm_map(0, 1) - mean])
+    else:
+        components = np.zeros((2, *mean.shape), np.float32)
+    write_config(folder / "config.json", RunConfig("linear", len(mean), RUN_APIX, settings or {}))
     write_latents(folder / "latents.npz", Latents(latents, particle_index))
     torch.save(
         {"format": FORMAT, "mean": torch.from_numpy(mean), "components": torch.from_numpy(components)},

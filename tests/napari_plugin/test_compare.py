@@ -32,6 +32,21 @@ def test_order_by_a_column_and_the_walk(ensemble_folder):
     assert model.order.tolist() == [0, 1, 2, 3]
 
 
+def test_classes_are_shown_and_sorted_by_be_they_words_or_numbers(ensemble_folder):
+    table = ensemble_folder / "ensemble.csv"
+    table.write_text("name,level,class,note\nvol_0,1,open,x\nvol_1,1,closed,y\nvol_2,1,,z\nvol_3,1,closed,w\n")
+    model = EnsembleModel(open_ensemble(ensemble_folder))
+    assert model.sortable == ["level", "class"] and model.class_words == ", class open"
+    model.sort_by("class")
+    assert model.order.tolist() == [1, 3, 0, 2] and model.title_of(1) == "vol_1  class closed"
+    model.go_to(2)
+    assert model.class_words == ""
+    table.write_text("name,class\nvol_0,2\nvol_1,1\nvol_2,\nvol_3,1\n")
+    model = EnsembleModel(open_ensemble(ensemble_folder))
+    model.sort_by("class")
+    assert model.order.tolist() == [1, 3, 0, 2] and model.class_words == ", class 2"
+
+
 def test_excess_is_in_units_of_each_maps_own_level(ensemble_folder):
     """The maps' levels differ by three orders of magnitude, their shapes by an arm."""
     model = EnsembleModel(open_ensemble(ensemble_folder))

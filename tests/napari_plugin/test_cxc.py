@@ -7,7 +7,7 @@ import pytest
 
 from hetero.errors import HeteroError
 from hetero.maps import read_map
-from napari_hetero import view
+from napari_hetero import chimerax, view
 from napari_hetero.cxc import write_cxc
 from napari_hetero.session import Session
 from napari_hetero.widgets.ensemble import EnsembleWidget
@@ -72,11 +72,42 @@ def test_nothing_shown_or_no_folder_is_said(session, ensemble_folder, tmp_path):
         write_cxc(tmp_path / "gone" / "v.cxc", session)
 
 
-def test_the_button_writes_and_says_where(viewer, ensemble_folder, tmp_path, monkeypatch):
+def test_the_button_writes_and_opens_it(viewer, ensemble_folder, tmp_path, monkeypatch, qtbot):
     from qtpy.QtWidgets import QFileDialog
 
     opened(viewer, ensemble_folder)
     widget = docked(viewer, EnsembleWidget)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "seen"), ""))
+    monkeypatch.setattr(chimerax, "find_chimerax", lambda: None)
     widget.chimerax.click()
-    assert (tmp_path / "seen.cxc").is_file() and "Kept in" in widget.script.text()
+    assert (tmp_path / "seen.cxc").is_file() and "no ChimeraX was found" in widget.script.text()
+    program = tmp_path / "chimerax"
+    program.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path / "opened"}"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(chimerax, "find_chimerax", lambda: str(program))
+    widget.chimerax.click()
+    assert "ChimeraX opens it" in widget.script.text()
+    qtbot.waitUntil(lambda: chimerax._begun[-1].poll() == 0, timeout=10_000)
+    assert (tmp_path / "opened").read_text().strip() == str(tmp_path / "seen.cxc")
+
+
+def test_where_chimerax_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(chimerax, "_PLACES", ())
+    assert chimerax.find_chimerax() is None and not chimerax.open_in_chimerax(tmp_path / "v.cxc")
+    (tmp_path / "ChimeraX").write_text("#!/bin/sh\n")
+    (tmp_path / "ChimeraX").chmod(0o755)
+    assert chimerax.find_chimerax() == str(tmp_path / "ChimeraX")
+
+
+def test_arrows_on_screen_go_along(session, ensemble_folder, tmp_path):
+    opened(session.viewer, ensemble_folder)
+    (tmp_path / "motion.csv").write_text("x,y,z,dx,dy,dz\n1,2,3,4,0,0\n5,6,7,0,0,-8\n9,9,9,0,0,0\n")
+    opened(session.viewer, tmp_path / "motion.csv")
+    script, bild = write_cxc(tmp_path / "v.cxc", session)
+    arrows = [line.split()[1:7] for line in bild.read_text().splitlines() if line.startswith(".arrow")]
+    assert np.array(arrows, float).tolist() == [[1, 2, 3, 5, 2, 3], [5, 6, 7, 5, 6, -1]]
+    assert f'open "{bild.resolve()}"' in script.read_text()
+    [layer] = session.layers_of("arrows")
+    layer.visible = False
+    assert write_cxc(tmp_path / "w.cxc", session) == [tmp_path / "w.cxc"]

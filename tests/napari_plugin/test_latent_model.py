@@ -44,7 +44,7 @@ def cell(x: float, y: float) -> tuple[int, int]:
 
 
 def test_reader_takes_runs_of_ours_and_cryodrgns(run_folder, shared, tmp_path):
-    assert readers.get_reader(str(run_folder)) is readers.read
+    assert readers.get_reader(str(run_folder)) is readers.read_later
     [layer_tuple] = readers.read(run_folder)
     layer = Layer.create(*layer_tuple)
     assert layers.tag(layer)["kind"] == "run" and layer.data.shape == (RUN_BOX,) * 3
@@ -54,7 +54,7 @@ def test_reader_takes_runs_of_ours_and_cryodrgns(run_folder, shared, tmp_path):
     for found in ("weights", "config", "z"):
         [path] = (shared / "data/trained/cryodrgn_tests").glob(f"het_{found}.*")
         (theirs / path.name.removeprefix("het_")).write_bytes(path.read_bytes())
-    assert readers.get_reader(str(theirs)) is readers.read
+    assert readers.get_reader(str(theirs)) is readers.read_later
     [(data, keywords, _)] = readers.read(theirs)
     assert keywords["metadata"][layers.KEY]["space"].run.system == "cryodrgn" and np.isfinite(data).all()
 

@@ -270,6 +270,11 @@ def test_map_block_gaussian_and_arrow_coincide_on_screen(viewer, tmp_path, axis)
     assert np.abs(lit_centre(viewer, gaussians) - middle).max() < voxel
     if abs(step[0] @ looking) < 5:  # an arrow that is seen from its side
         assert np.abs(lit_centre(viewer, arrows) - middle).max() < voxel
+    coloured = surface.vertex_colors[:, 0] > 1.5 * surface.vertex_colors[:, 1]  # the block's part of the mesh
+    assert np.abs(surface.data_to_world(surface.vertices[coloured].mean(axis=0)) - place[0]).max() < APIX.min()
+    session.set_rendering("iso")
+    _, overlay = session.layers_of("drawn")  # the block as voxels, over the iso-surface
+    assert np.abs(lit_centre(viewer, overlay) - middle).max() < voxel
     viewer.dims.ndisplay = 2
     viewer.dims.ndisplay = 3
     assert session.problem == session.misfit == ""

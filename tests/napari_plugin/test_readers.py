@@ -41,8 +41,11 @@ def test_manifest_is_valid_and_everything_it_names_is_there():
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("napari_hetero.readers, napari_hetero.layers", "torch qtpy PyQt6 PySide6 napari pandas skimage"),
-        ("napari_hetero.session", "torch PyQt6 PySide6"),
+        (
+            "napari_hetero.readers, napari_hetero.layers, napari_hetero.writers, napari_hetero.sample_data",
+            "torch qtpy PyQt6 PySide6 napari pandas skimage",
+        ),
+        ("napari_hetero.session, napari_hetero.actions, napari_hetero.opening", "torch PyQt6 PySide6"),
     ],
 )
 def test_importing_is_light(modules, heavy):
@@ -135,7 +138,7 @@ def test_viewer_opens_both_folders_by_the_manifest(make_napari_viewer, npe2pm, e
     assert [str(u) for u in viewer.layers.extent.units] == ["dimensionless", "angstrom", "angstrom", "angstrom"]
 
 
-def test_sample_opens_with_levels_and_blocks(make_napari_viewer, npe2pm, tmp_path, monkeypatch):
+def test_sample_opens_with_levels_and_blocks(make_napari_viewer, npe2pm, tmp_path, monkeypatch, qtbot):
     from napari_hetero import sample_data
 
     monkeypatch.setattr(sample_data, "VOLUMES", 3)
@@ -144,14 +147,16 @@ def test_sample_opens_with_levels_and_blocks(make_napari_viewer, npe2pm, tmp_pat
     with npe2pm.tmp_plugin(package="hetero-em"):
         viewer = make_napari_viewer()
         viewer.open_sample("hetero-em", "simulated")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)  # made in a thread
     assert [layers.tag(layer)["kind"] for layer in viewer.layers] == ["ensemble", "blocks"]
     assert viewer.layers[0].data.shape == (3, 24, 24, 24)
     written = (tmp_path / "cache" / "sample" / "ensemble.csv").stat().st_mtime_ns
-    sample_data.simulated_ensemble()
+    layers.add(viewer, sample_data.simulated_ensemble())
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=60_000)
     assert (tmp_path / "cache" / "sample" / "ensemble.csv").stat().st_mtime_ns == written
 
 
-def test_sample_run_opens_and_is_made_once(make_napari_viewer, npe2pm, tmp_path, monkeypatch):
+def test_sample_run_opens_and_is_made_once(make_napari_viewer, npe2pm, tmp_path, monkeypatch, qtbot):
     pytest.importorskip("torch", reason="weights are written with torch")
     from napari_hetero import sample_data
 
@@ -161,9 +166,12 @@ def test_sample_run_opens_and_is_made_once(make_napari_viewer, npe2pm, tmp_path,
     with npe2pm.tmp_plugin(package="hetero-em"):
         viewer = make_napari_viewer()
         viewer.open_sample("hetero-em", "simulated_run")
+    assert viewer.layers[0].name == "opening simulated particles ..."
+    qtbot.waitUntil(lambda: layers.tag(viewer.layers[0])["kind"] == "run", timeout=60_000)
     [layer] = viewer.layers
     space = layers.tag(layer)["space"]
     assert len(space.run) == 120 and space.particle_file().name == "particles.star"
     made = (space.run.folder / "latents.npz").stat().st_mtime_ns
-    sample_data.simulated_run()
+    layers.add(viewer, sample_data.simulated_run())
+    qtbot.waitUntil(lambda: all(layers.tag(layer)["kind"] == "run" for layer in viewer.layers), timeout=60_000)
     assert (space.run.folder / "latents.npz").stat().st_mtime_ns == made

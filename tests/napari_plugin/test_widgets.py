@@ -241,12 +241,18 @@ def test_closing_the_docks_ends_the_session_and_a_running_job(viewer, ensemble_f
 def test_docks_open_by_the_manifest(make_napari_viewer_proxy, npe2pm, ensemble_folder, blocks_folder):
     """Through napari's public-only proxy, as napari hands viewers to plugins: private access would be an error here."""
     with npe2pm.tmp_plugin(package="hetero-em"):
-        viewer = make_napari_viewer_proxy()
+        viewer = make_napari_viewer_proxy(show=True)
         widgets = [
-            viewer.window.add_plugin_dock_widget("hetero-em", name)[1] for name in ("Ensemble", "Blocks", "Level")
+            viewer.window.add_plugin_dock_widget("hetero-em", name)[1]
+            for name in ("Ensemble", "Blocks", "Level", "Latent", "Two runs", "Motion", "Jobs")
         ]
         viewer.open(str(ensemble_folder), plugin="hetero-em")
         viewer.open(str(blocks_folder), plugin="hetero-em")
-    assert widgets[0].session is widgets[1].session is widgets[2].session
+    assert len({widget.session for widget in widgets}) == 1
     widgets[0].slider.setValue(1)
     assert widgets[0].name.text() == "vol_1" and widgets[1].table.rowCount() == 2
+    widgets[0].compare.grid.click()
+    widgets[0].compare.pin.click()
+    viewer.theme = "light"
+    widgets[0].compare.grid.click()
+    assert widgets[0].session.problem == widgets[0].session.misfit == ""

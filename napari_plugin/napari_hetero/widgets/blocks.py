@@ -6,6 +6,7 @@ from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
+    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
@@ -15,11 +16,13 @@ from qtpy.QtWidgets import (
 )
 
 from hetero.commands import blocks as blocks_command
+from hetero.errors import HeteroError
 from napari_hetero import layers
 from napari_hetero.files import free_path
 from napari_hetero.readers import read
 from napari_hetero.widgets.occupancies import OccupanciesPanel
 from napari_hetero.widgets.parts import Dock, JobRow, empty_table, fill_choice, say, sentence
+from napari_hetero.writers import write_edited_blocks
 
 _EMPTY = "No blocks are open. Open a folder of blocks or masks, or find the blocks of the ensemble that is open."
 _NO_MAPS = "Open a folder of maps to see how much of each block a volume has."
@@ -74,6 +77,12 @@ class BlocksWidget(Dock):
         )
         for button in (self.all, self.none):
             button.setMinimumWidth(64)
+        self.save = QPushButton("Save as edited ...")
+        self.save.setToolTip(
+            "Write the blocks as you painted them: choose their layer, show slices (2D), use napari's brush, eraser; "
+            "a new number is a new block"
+        )
+        self.saved = sentence()
         self.occupancies_of_all = OccupanciesPanel(self)
         self._shown = None
         top = QHBoxLayout()
@@ -83,10 +92,12 @@ class BlocksWidget(Dock):
         ticks.addWidget(self.all)
         ticks.addWidget(self.none)
         ticks.addStretch(1)
+        ticks.addWidget(self.save)
         self.column.addLayout(top)
         self.column.addWidget(self.problem)
         self.column.addWidget(self.table, 1)
         self.column.addLayout(ticks)
+        self.column.addWidget(self.saved)
         self.column.addWidget(self.find)
         self.column.addWidget(self.occupancies_of_all)
         self.column.addStretch(0)
@@ -95,6 +106,7 @@ class BlocksWidget(Dock):
         self.table.itemChanged.connect(self._on_item)
         self.all.clicked.connect(self._on_all)
         self.none.clicked.connect(self._on_none)
+        self.save.clicked.connect(self._on_save)
         self.find.done.connect(self._on_found)
         self.refresh()
 
@@ -103,7 +115,7 @@ class BlocksWidget(Dock):
         model, found = self.session.blocks, self.session.layers_of("blocks")
         fill_choice(self.choice, [(layer.name, layer) for layer in found], self.session.blocks_layer)
         self.choice.setVisible(bool(found))
-        for widget in (self.table, self.all, self.none):
+        for widget in (self.table, self.all, self.none, self.save):
             widget.setVisible(model is not None)
         ensemble = self.session.ensemble
         self.find.setVisible(ensemble is not None and len(ensemble.ensemble) > 1)
@@ -112,7 +124,7 @@ class BlocksWidget(Dock):
         else:
             say(self.problem, _EMPTY if model is None else "" if ensemble is not None else _NO_MAPS)
         self.table.blockSignals(True)
-        if model is not self._shown:
+        if (None if model is None else model.blocks) is not self._shown:
             self._fill(model)
         if model is not None:
             self._update(model)
@@ -139,7 +151,7 @@ class BlocksWidget(Dock):
         return table
 
     def _fill(self, model) -> None:
-        self._shown = model
+        self._shown = None if model is None else model.blocks
         self.table.setRowCount(0 if model is None else len(model.blocks))
         if model is None:
             return
@@ -181,6 +193,22 @@ class BlocksWidget(Dock):
 
     def _on_none(self) -> None:
         self.session.blocks.show(np.array(False))
+
+    def _on_save(self) -> None:
+        layer, folder = self.session.blocks_layer, self.session.blocks.folder.resolve()
+        name = free_path(folder.with_name(f"{folder.name}_edited"))
+        path, _ = QFileDialog.getSaveFileName(self, "Save the blocks as edited: a folder to make", str(name))
+        if not path:
+            return
+        data, keywords, _ = layer.as_layer_data_tuple()
+        try:
+            [out] = write_edited_blocks(path, data, keywords)
+            found = read(out)
+        except HeteroError as error:
+            say(self.saved, str(error), problem=True)
+            return
+        layers.add(self.viewer, found)
+        say(self.saved, f"Kept in {out}")
 
     def _search(self):
         if self.session.ensemble is None:

@@ -5,7 +5,9 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -18,6 +20,7 @@ from superqt import QLabeledDoubleSlider
 
 from hetero.errors import HeteroError
 from napari_hetero import view
+from napari_hetero.chimerax import open_in_chimerax
 from napari_hetero.cxc import write_cxc
 from napari_hetero.session import RENDERINGS
 from napari_hetero.widgets.ensemble_compare import ComparePanel
@@ -41,7 +44,9 @@ class EnsembleWidget(Dock):
         self._build_body()
         self.compare = ComparePanel(self)
         self.chimerax = QPushButton("Show in ChimeraX ...")
-        self.chimerax.setToolTip("Write this view as a script (.cxc) that ChimeraX opens: map, level, blocks, camera")
+        self.chimerax.setToolTip("Write this view as a script (.cxc) and open it: map, level, blocks, arrows, camera")
+        self.save = QPushButton("Save map ...")
+        self.save.setToolTip("Write the map on screen as .mrc; of a run, the one decoded last")
         self.script = sentence()
         self.hand = sentence(view.HAND_NOTE, dim=True)
         self.hand.setToolTip("napari's own default shows maps as their mirror image; this dock has turned the view.")
@@ -52,12 +57,16 @@ class EnsembleWidget(Dock):
         self.column.addWidget(self.empty)
         self.column.addWidget(self.body)
         self.column.addWidget(self.compare)
-        self.column.addWidget(self.chimerax)
+        files = QHBoxLayout()
+        files.addWidget(self.save)
+        files.addWidget(self.chimerax)
+        self.column.addLayout(files)
         self.column.addWidget(self.script)
         self.column.addWidget(self.hand)
         self.column.addStretch(1)
         self.choice.activated.connect(self._on_choice)
         self.open.clicked.connect(self._on_open)
+        self.save.clicked.connect(self._on_save)
         self.chimerax.clicked.connect(self._on_chimerax)
         self.refresh()
 
@@ -68,7 +77,8 @@ class EnsembleWidget(Dock):
         self.choice.setVisible(bool(maps))
         self.body.setVisible(model is not None)
         self.compare.refresh()
-        self.chimerax.setVisible(model is not None)
+        for button in (self.save, self.chimerax):
+            button.setVisible(model is not None)
         say(self.empty, "" if model else self.session.problem or _EMPTY, problem=bool(self.session.problem))
         if model is None:
             return
@@ -82,8 +92,12 @@ class EnsembleWidget(Dock):
         self.slider.setEnabled(n > 1)
         self.play.setEnabled(n > 1)
         self.name.setText(model.name)
-        self.position.setText(f"{model.rank + 1} of {n}")
+        self.position.setText(f"{model.rank + 1} of {n}{model.class_words}")
         self._show_level(model)
+        self.lock.blockSignals(True)
+        self.lock.setChecked(model.locked is not None)
+        self.lock.blockSignals(False)
+        self.lock.setEnabled(n > 1)
         self.rendering.blockSignals(True)
         self.rendering.setCurrentIndex(RENDERINGS.index(self.session.rendering))
         self.rendering.blockSignals(False)
@@ -107,6 +121,8 @@ class EnsembleWidget(Dock):
         self.back = QPushButton("Reset")
         self.back.setToolTip("Back to this volume's own level")
         self.source = sentence()
+        self.lock = QCheckBox("one for all")
+        self.lock.setToolTip("Draw every volume at this level, for maps on one scale; else each has its own")
         self.scale = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.scale.setRange(0.2, 3.0)
         self.scale.setSingleStep(0.05)
@@ -126,6 +142,7 @@ class EnsembleWidget(Dock):
         self.slider.valueChanged.connect(self._on_slider)
         self.level.editingFinished.connect(self._on_level)
         self.back.clicked.connect(self._on_back)
+        self.lock.toggled.connect(self._on_lock)
         self.scale.valueChanged.connect(self._on_scale)
         self.rendering.activated.connect(self._on_rendering)
         self.predict.done.connect(self._on_predicted)
@@ -142,7 +159,11 @@ class EnsembleWidget(Dock):
         grid.addWidget(self.play, 1, 2)
         grid.addWidget(self.problem, 2, 0, 1, 3)
         grid.addWidget(QLabel("Level"), 3, 0)
-        grid.addWidget(self.level, 3, 1, Qt.AlignmentFlag.AlignLeft)
+        numbers = QHBoxLayout()
+        numbers.addWidget(self.level)
+        numbers.addWidget(self.lock)
+        numbers.addStretch(1)
+        grid.addLayout(numbers, 3, 1)
         grid.addWidget(self.back, 3, 2)
         grid.addWidget(self.source, 4, 0, 1, 3)
         grid.addWidget(self.predict, 5, 0, 1, 3)
@@ -178,18 +199,33 @@ class EnsembleWidget(Dock):
     def _on_open(self) -> None:
         self.open_folder("maps")
 
-    def _on_chimerax(self) -> None:
-        from qtpy.QtWidgets import QFileDialog
+    def _on_save(self) -> None:
+        from hetero.maps import write_map
 
+        model = self.session.ensemble
+        path, _ = QFileDialog.getSaveFileName(self, "Save the map on screen", f"{model.name}.mrc", "Maps (*.mrc *.map)")
+        if not path:
+            return
+        path = Path(path) if Path(path).suffix else Path(path).with_suffix(".mrc")
+        try:
+            write_map(path, model.volume)
+        except HeteroError as error:
+            say(self.script, str(error), problem=True)
+            return
+        say(self.script, f"Kept in {path}")
+
+    def _on_chimerax(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Write this view for ChimeraX", "view.cxc", "ChimeraX (*.cxc)")
         if not path:
             return
         try:
             written = write_cxc(Path(path).with_suffix(".cxc"), self.session)
+            opened = open_in_chimerax(written[0])
         except HeteroError as error:
             say(self.script, str(error), problem=True)
             return
-        say(self.script, f"Kept in {written[0]}; open it with ChimeraX.")
+        where = "ChimeraX opens it" if opened else "no ChimeraX was found (Preferences, Hetero); open it there yourself"
+        say(self.script, f"Kept in {written[0]}; {where}.")
 
     def _on_slider(self, index: int) -> None:
         if self.session.ensemble is not None:
@@ -202,6 +238,10 @@ class EnsembleWidget(Dock):
 
     def _on_back(self) -> None:
         self.session.ensemble.set_level(None)
+
+    def _on_lock(self, on: bool) -> None:
+        if self.session.ensemble is not None and not self.session.problem:
+            self.session.ensemble.lock(on)
 
     def _on_scale(self, scale: float) -> None:
         if self.session.ensemble is not None:

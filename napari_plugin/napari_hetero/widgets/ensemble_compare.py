@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pandas.api.types import is_numeric_dtype
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from hetero.errors import HeteroError
 from napari_hetero.contact_sheet import write_contact_sheet
 from napari_hetero.ensemble_model import Pinned
-from napari_hetero.widgets.parts import JobRow, say, sentence
+from napari_hetero.grid import MOST
+from napari_hetero.widgets.parts import JobRow, fill_choice, say, sentence
 
 _BY_NAME = "file name"
 _LEGEND = (
@@ -31,6 +31,17 @@ class ComparePanel(QWidget):
         self.pin.setToolTip("Compare the other volumes with this one (Ctrl+Up)")
         self.mean = JobRow("Pin the mean", "Compare with the mean of all volumes of the ensemble", self._averaging)
         self.legend = sentence()
+        self.grid = QPushButton("Side by side")
+        self.grid.setCheckable(True)
+        self.grid.setToolTip("Show several volumes at once; turning one turns all (Ctrl+Down)")
+        self.tiles = QSpinBox()
+        self.tiles.setRange(2, MOST)
+        self.tiles.setValue(MOST)
+        self.tiles.setToolTip("How many volumes at most")
+        self.which = QComboBox()
+        self.which.addItem("evenly spaced", "evenly")
+        self.which.addItem("page by page", "onwards")
+        self.which.setToolTip("Which ones, in this order: from the first to the last, or the page of the one looked at")
         self.sheet = QPushButton("Contact sheet ...")
         self.sheet.setToolTip("Save a picture of up to 12 volumes in this order, all seen from here")
         self.words = sentence()
@@ -42,16 +53,24 @@ class ComparePanel(QWidget):
         grid.addWidget(self.pin, 0, 2)
         grid.addWidget(self.legend, 1, 0, 1, 3)
         grid.addWidget(self.mean, 2, 0, 1, 3)
-        grid.addWidget(self.sheet, 3, 0, 1, 3)
-        grid.addWidget(self.words, 4, 0, 1, 3)
+        many = QHBoxLayout()
+        for widget in (self.grid, self.tiles, self.which):
+            many.addWidget(widget)
+        grid.addLayout(many, 3, 0, 1, 3)
+        grid.addWidget(self.sheet, 4, 0, 1, 3)
+        grid.addWidget(self.words, 5, 0, 1, 3)
         self.order.activated.connect(self._on_order)
         self.pin.clicked.connect(self._on_pin)
         self.mean.done.connect(self._on_mean)
         self.sheet.clicked.connect(self._on_sheet)
+        self.grid.clicked.connect(self._on_grid)
+        self.tiles.valueChanged.connect(self._on_grid)
+        self.which.activated.connect(self._on_grid)
         for keys, slot in (
             ("Ctrl+Right", self._on_next),
             ("Ctrl+Left", self._on_previous),
             ("Ctrl+Up", self.pin.click),
+            ("Ctrl+Down", self.grid.click),
         ):
             QShortcut(QKeySequence(keys), self).activated.connect(slot)
 
@@ -62,14 +81,10 @@ class ComparePanel(QWidget):
         if model is None:
             return
         many = len(model.order) > 1
-        names = [name for name in model.columns if is_numeric_dtype(model.columns[name])]
-        self.order.clear()
-        self.order.addItem(_BY_NAME, None)
-        for name in names:
-            self.order.addItem(name, name)
-        self.order.setCurrentText(model.sorted_by or _BY_NAME)
-        for widget in (self.order, self.sheet):
+        fill_choice(self.order, [(_BY_NAME, None), *((name, name) for name in model.sortable)], model.sorted_by)
+        for widget in (self.order, self.sheet, self.grid, self.tiles, self.which):
             widget.setEnabled(many)
+        self.grid.setChecked(self.session.grid is not None)
         self.mean.setVisible(many)
         self.pin.setChecked(model.pinned is not None)
         self.pin.setText("Pin" if model.pinned is None else "Unpin")
@@ -112,6 +127,11 @@ class ComparePanel(QWidget):
     def _on_previous(self) -> None:
         if self.session.ensemble is not None:
             self.session.ensemble.walk(-1)
+
+    def _on_grid(self, _value=None) -> None:
+        if self.session.ensemble is not None:
+            chosen = (self.which.currentData(), self.tiles.value())
+            self.session.set_grid(chosen if self.grid.isChecked() else None)
 
     def _on_sheet(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save a contact sheet", "volumes.png", "Pictures (*.png)")

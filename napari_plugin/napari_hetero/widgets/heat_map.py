@@ -8,7 +8,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from hetero.commands.occupancy_space import heat_map
 from hetero.errors import HeteroError
 from napari_hetero.latest import LatestWins
-from napari_hetero.widgets.parts import AXIS, say, sentence
+from napari_hetero.widgets.parts import say, sentence
+from napari_hetero.widgets.theme import AXIS
 
 _HINT = "Click a row to see that volume."
 _MOST_WORDS = 26  # characters that there is room for under all columns

@@ -4,7 +4,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 
-from napari_hetero.widgets.parts import AXIS
+from napari_hetero.widgets.theme import AXIS
 
 
 class Histogram(pg.GraphicsLayoutWidget):

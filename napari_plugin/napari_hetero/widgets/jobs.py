@@ -22,8 +22,10 @@ from qtpy.QtWidgets import (
 from hetero.errors import HeteroError
 from napari_hetero import background
 from napari_hetero.background import BackgroundJob, list_jobs, new_job
-from napari_hetero.widgets.parts import AXIS, Dock, empty_table, say, sentence
+from napari_hetero.preferences import worker_python
+from napari_hetero.widgets.parts import Dock, empty_table, say, sentence
 from napari_hetero.widgets.settings_form import SettingsForm
+from napari_hetero.widgets.theme import AXIS
 
 LOOK_MS = 1000
 _VERBS = (
@@ -197,12 +199,13 @@ class JobsWidget(Dock):
 
     def _begin(self, verb: str, values: dict) -> None:
         try:
+            worker_python()
             job = new_job(verb, values)
+            job.start()
         except HeteroError as error:
             say(self.problem, str(error), problem=True)
             return
         say(self.problem, "")
-        job.start()
         self.look()
         self.table.selectRow(0)
         self.tabs.setCurrentIndex(0)

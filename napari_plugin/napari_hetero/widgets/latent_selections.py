@@ -45,6 +45,8 @@ class SelectionsPanel(QWidget):
         self.operation.addItem("and", "intersection")
         self.operation.addItem("without", "difference")
         self.operation.setToolTip("or: in either; and: in both; without: in the first but not in the second")
+        self.first.setToolTip("One selection")
+        self.second.setToolTip("The other selection")
         self.combine = QPushButton("Make")
         self.combine.setToolTip("Make a new selection of the two")
         self.file = QLineEdit()

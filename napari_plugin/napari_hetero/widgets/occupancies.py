@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 
 from hetero.commands import occupancy as occupancy_command
 from hetero.errors import HeteroError
+from napari_hetero import layers
 from napari_hetero.files import free_path
 from napari_hetero.occupancy_model import OccupancyModel
 from napari_hetero.widgets.heat_map import HeatMapPanel
@@ -33,6 +34,7 @@ class OccupanciesPanel(QWidget):
         super().__init__()
         self.dock = dock
         self.model: OccupancyModel | None = None
+        self._layer = None  # of the table that was opened last
         self._end = lambda: None  # lets go of the model
         self.open = QPushButton("Open table ...")
         self.open.setToolTip("A table of hetero occupancy: .csv of volumes or particles, .npz of particles")
@@ -65,7 +67,12 @@ class OccupanciesPanel(QWidget):
 
     def refresh(self) -> None:
         """Show the model and where the volume on screen lies."""
-        model, session = self.model, self.dock.session
+        session = self.dock.session
+        tables = session.layers_of("occupancies")
+        if tables and tables[-1] is not self._layer:
+            self._layer = tables[-1]
+            self.take_table(layers.tag(self._layer)["path"])
+        model = self.model
         blocks, maps = session.blocks, session.ensemble
         many = blocks is not None and maps is not None and len(maps.ensemble) > 1 and not session.misfit
         self.measure.setVisible(many)

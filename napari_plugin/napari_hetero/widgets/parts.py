@@ -26,9 +26,10 @@ from napari_hetero import layers, sessions, view
 from napari_hetero.jobs import Job
 from napari_hetero.latest import LatestWins
 from napari_hetero.readers import read
+from napari_hetero.widgets.endings import when_destroyed
+from napari_hetero.widgets.theme import DIM, LINE, PROBLEM, follow_theme, give_role
 
 PLAY_MS = 150
-AXIS = "#8d96a3"  # seen on napari's dark and on its light ground
 SAVE_PARTICLES = "RELION (*.star);;cryoSPARC (*.cs);;Numbers (*.csv *.txt *.npy);;cryoDRGN (*.pkl)"
 _users = count()
 
@@ -48,13 +49,13 @@ class Dock(QWidget):
         self.column.setContentsMargins(10, 8, 10, 8)
         self.column.setSpacing(6)
         self.setMinimumWidth(350)
+        follow_theme(self, viewer)
         self.opener = LatestWins(read, self)
         self.opener.finished.connect(self._on_read)
         self.opening = sentence()
         self.column.addWidget(self.opening)
         follow(self, self.session.changed, self._on_session)
-        # closeEvent is not sent when napari removes a dock, `destroyed` always is; it must not hold the dock itself.
-        self.destroyed.connect(partial(_let_go, self.session, user))
+        when_destroyed(self, partial(sessions.release, self.session, user))
 
     def open_folder(self, what: str) -> None:
         """Ask for a folder and open it."""
@@ -116,7 +117,7 @@ class JobRow(QWidget):
         self.cancel.clicked.connect(self._on_cancel)
         self.job.progressed.connect(self._on_progress)
         self.job.finished.connect(self._on_finished)
-        self.destroyed.connect(partial(_stop, self.job))
+        when_destroyed(self, self.job.run.cancel)
         self._show_running(False)
 
     def start(self) -> None:
@@ -195,11 +196,11 @@ def follow(widget, signal, slot):
         if (known := told()) is not None:
             known()
 
-    def end(_gone=None) -> None:
+    def end() -> None:
         signal.disconnect(listener, missing_ok=True)
 
     signal.connect(listener)
-    widget.destroyed.connect(end)
+    when_destroyed(widget, end)
     return end
 
 
@@ -215,8 +216,8 @@ def sentence(text: str = "", dim: bool = False) -> QLabel:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-    if dim:
-        label.setStyleSheet("color: #9aa4b2; font-size: 11px;")
+    label.setProperty("own", DIM if dim else "")  # its role when it tells of no problem
+    give_role(label, label.property("own"))
     label.setVisible(bool(text))
     return label
 
@@ -224,7 +225,7 @@ def sentence(text: str = "", dim: bool = False) -> QLabel:
 def say(label: QLabel, text: str, problem: bool = False) -> None:
     """Put words into a label of :func:`sentence`; an empty one takes no room."""
     label.setText(text)
-    label.setStyleSheet("color: #f0a35e;" if problem else "")
+    give_role(label, PROBLEM if problem else label.property("own"))
     label.setVisible(bool(text))
 
 
@@ -232,27 +233,29 @@ def line() -> QFrame:
     """A thin line between groups."""
     frame = QFrame()
     frame.setFrameShape(QFrame.Shape.HLine)
-    frame.setStyleSheet("color: #565d68;")
+    give_role(frame, LINE)
     return frame
 
 
 def fill_choice(combo, items: list[tuple[str, object]], current) -> None:
     """Show ``items`` (text, value) in a combo box without telling its listeners, and select the one whose value is
-    ``current``."""
+    ``current``. Filled anew only with other items: each time, Qt lays out and paints the whole dock."""
     combo.blockSignals(True)
-    combo.clear()
-    for text, value in items:
-        combo.addItem(text, value)
-    combo.setCurrentIndex(next((i for i, (_, value) in enumerate(items) if value is current), -1))
+    shown = [(combo.itemText(i), combo.itemData(i)) for i in range(combo.count())]
+    alike = len(shown) == len(items) and all(
+        a == c and _same(b, d) for (a, b), (c, d) in zip(shown, items, strict=True)
+    )
+    if not alike:
+        combo.clear()
+        for text, value in items:
+            combo.addItem(text, value)
+    combo.setCurrentIndex(next((i for i, (_, value) in enumerate(items) if _same(value, current)), -1))
     combo.blockSignals(False)
 
 
-def _let_go(held, user: int, _gone=None) -> None:
-    sessions.release(held, user)
-
-
-def _stop(job: Job, _gone=None) -> None:
-    job.cancel()
+def _same(first, second) -> bool:
+    """Qt gives back the objects it was given, but words and numbers as new ones."""
+    return first is second or (isinstance(first, (str, int)) and type(first) is type(second) and first == second)
 
 
 def empty_table(columns, row_height: int) -> QTableWidget:

@@ -5,7 +5,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import QPointF, QRectF, Qt, QTimer
 from qtpy.QtCore import Signal as QtSignal
 
-from napari_hetero.widgets.parts import AXIS
+from napari_hetero.widgets.theme import AXIS
 
 _SETTLE_MS = 25  # after the last change of the view, until its picture is made anew
 _MOST_CELLS = 900  # a side

@@ -3,6 +3,7 @@
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_hetero.linked import Link
+from napari_hetero.widgets.endings import when_destroyed
 from napari_hetero.widgets.latent_plane import PlanePanel
 from napari_hetero.widgets.parts import Dock, fill_choice, follow, say, sentence
 
@@ -94,7 +95,7 @@ class TwoRunsWidget(Dock):
             side.plane.use(model)
         if None not in models and models[0] is not models[1]:
             self.link = Link(*models)
-            self.destroyed.connect(self.link.end)
+            when_destroyed(self, self.link.end)
             self._ends = tuple(follow(self, model.picked, self._on_picked) for model in models)
         say(
             self.words, "" if self.link is None else self.link.words(), problem=bool(self.link and not self.link.shared)
