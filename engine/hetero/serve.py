@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import hetero
 from hetero.commands import load, settings_from
-from hetero.errors import Cancelled, HeteroError, is_out_of_memory, printable
+from hetero.errors import Cancelled, HeteroError, is_out_of_memory, printable, refusal_of_system
 from hetero.maps import MapWarning
 
 PROTOCOL = 1
@@ -104,6 +104,8 @@ class _Worker:
         except Exception as error:
             if is_out_of_memory(error):
                 return _error("input", f"'{request.get('verb')}' needs more memory than this machine gives it.")
+            if refusal := refusal_of_system(error):
+                return _error("input", refusal)
             sentence = f"A bug in Hetero stopped '{request.get('verb')}': {type(error).__name__}: {error}."
             return _error("bug", printable(sentence), traceback.format_exc())
 

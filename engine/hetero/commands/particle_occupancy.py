@@ -18,6 +18,7 @@ from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_result
 from hetero.foreign import read_csv
 from hetero.latent import Run, View
+from hetero.locks import hold_result
 from hetero.maps import list_maps, read_header
 from hetero.parallel import map_chunks
 from hetero.parts import keep_parts
@@ -98,7 +99,7 @@ def measure_particles(
 
     n = len(measurer.rows)
     chunks = [(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
-    with keep_parts(f"{out}.parts", about | _digests(measurer, run)) as parts:
+    with hold_result(out), keep_parts(f"{out}.parts", about | _digests(measurer, run)) as parts:
         missing = [chunk for chunk in chunks if chunk[0] // CHUNK not in parts]
         done = n - sum(stop - start for start, stop in missing)
         progress(done, n, "measuring particles")

@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 from mrcfile.mrcinterpreter import MrcInterpreter
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, MapWarning
 from hetero.files import atomic_path
 from hetero.foreign import check_file, reason
 from hetero.maps.volume import Volume
@@ -20,10 +20,6 @@ SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
 _FREE_BYTES = 1 << 30  # a packed map may unfold to this, however small it is: a mask packs well
 _MOST_UNPACKED = 100  # and beyond that to so many times its size
 _REAL_MODES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
-
-
-class MapWarning(UserWarning):
-    """Something in a map file had to be assumed; the message says what."""
 
 
 @dataclass(frozen=True)
