@@ -126,9 +126,9 @@ def _lock(handle: int, kind: int, what: Path | str) -> None:
 
 
 def _tidy(path: Path) -> None:
-    """Remove what :mod:`hetero.files` had begun for ``path``, or under a longer name, in processes that were killed."""
+    """Remove what :mod:`hetero.files` had begun for ``path`` (or ``path.json``) in processes that were killed."""
     name = re.escape(path.name)
-    ours = re.compile(rf"\.partial-\w{{8}}{name}.*|\.partial-{name}(\.parts)?-\w{{8}}(-old)?")
+    ours = re.compile(rf"\.partial-\w{{8}}{name}(\.json)?|\.partial-{name}(\.parts)?-\w{{8}}(-old)?")
     leftovers = [p for p in path.parent.glob(".partial-*") if ours.fullmatch(p.name)]
     for leftover in leftovers:
         if leftover.name.endswith("-old") and not path.exists():

@@ -1,5 +1,6 @@
 """One function over many chunks of work: here, in local processes, or on a Dask cluster."""
 
+import importlib.util
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,12 +13,19 @@ from hetero.errors import HeteroError
 T = TypeVar("T")
 _PATIENCE = 10  # seconds to wait for a scheduler
 _TRIES = 10  # deaths of workers over one chunk that are taken for bad luck
+_WORTH = 16  # chunks for each core: fewer are done before the processes are up
 _AHEAD = 2  # chunks that wait at each worker: enough to keep it busy, few enough to bound the memory
 
 
 def processors() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def local_workers(chunks: int) -> int:
+    """How many local processes are worth it: one for each core, where Dask is installed and there is enough to do."""
+    worth = chunks >= _WORTH * processors() and importlib.util.find_spec("distributed") is not None
+    return processors() if worth else 1
 
 
 def map_chunks(

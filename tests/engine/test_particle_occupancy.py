@@ -178,6 +178,27 @@ def test_workers_give_the_same_file(model, tmp_path):
     assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "together.csv").read_bytes()
 
 
+def test_workers_killed_at_random_leave_the_same_file(model, tmp_path):
+    pytest.importorskip("distributed", reason="Dask's workers are an extra")
+    import psutil
+
+    _, path = model
+    finish(start(path, tmp_path / "alone.csv", 0, 1))
+    killed, rng = 0, np.random.default_rng(0)
+    process = start(path, tmp_path / "together.csv", 0.004, 2)
+    while process.poll() is None:
+        workers = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name().startswith("python")]
+        workers = [p for p in workers if "spawn_main" in " ".join(p.cmdline())]
+        if workers and killed < 5 and list(tmp_path.glob("together.csv.parts/job.json")):
+            os.kill(rng.choice(workers).pid, signal.SIGKILL)
+            killed += 1
+        time.sleep(rng.uniform(0.5, 1.5))
+    finish(process)
+    assert killed >= 3
+    assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "together.csv").read_bytes()
+    print(f"\n{killed} workers killed; the file is the same")
+
+
 def test_a_cancelled_run_goes_on(model, tmp_path):
     linear, _ = model
     run, out = linear.make_run(), tmp_path / "o.npz"

@@ -20,7 +20,7 @@ from hetero.foreign import read_csv
 from hetero.latent import Run, View
 from hetero.locks import hold_result
 from hetero.maps import list_maps, read_header
-from hetero.parallel import map_chunks
+from hetero.parallel import local_workers, map_chunks
 from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
 
@@ -81,7 +81,7 @@ def measure_particles(
     out: Path,
     about: dict[str, Any],
     progress: Progress = silent,
-    workers: int = 1,
+    workers: int | None = 1,
     scheduler: str | None = None,
 ) -> pd.DataFrame:
     """Measure, chunk by chunk, and write the table and its sidecar (``OUT.json``): whole or not at all.
@@ -92,7 +92,7 @@ def measure_particles(
         out: ``.csv`` or ``.npz``.
         about: plain values for the sidecar; they also tell this work from another's unfinished parts.
         progress: counts particles.
-        workers: local processes.
+        workers: local processes; None for as many as are worth it (:func:`hetero.parallel.local_workers`).
         scheduler: of a Dask cluster, in their place.
     """
     from hetero.occupancy import write_occupancy
@@ -103,7 +103,8 @@ def measure_particles(
         missing = [chunk for chunk in chunks if chunk[0] // CHUNK not in parts]
         done = n - sum(stop - start for start, stop in missing)
         progress(done, n, "measuring particles")
-        for (start, stop), values in map_chunks(measurer, missing, workers, scheduler):
+        count = local_workers(len(missing)) if workers is None else workers
+        for (start, stop), values in map_chunks(measurer, missing, count, scheduler):
             parts.save(start // CHUNK, values)
             done += stop - start
             progress(done, n, "measuring particles")
@@ -184,7 +185,7 @@ def _check(settings) -> None:
             ours = False
         if not ours:
             raise HeteroError(f"{beside} is there already and is none of ours; it was kept.")
-    check_range("The number of workers", settings.workers, 1, 1024)
+    check_range("The number of workers", settings.workers or 1, 1, 1024)
 
 
 def _box(settings, run: Run) -> int | None:
