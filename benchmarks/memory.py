@@ -3,8 +3,8 @@
     python benchmarks/memory.py OUT [--verbs decode ...]
 
 The demonstration (200 maps of 64^3), 2,000 particles of 64 pixels of the same ribosome, a linear run and a network that
-is trained on them: each verb as a process of its own, one thread, and the peak as the system counts it (``wait4``; MB of
-2^20 bytes). Processor seconds are of user and system.
+is trained on them: each verb as a process of its own, one thread, and the peak as the system counts it (``wait4``; MB
+of 2^20 bytes). Processor seconds are of user and system.
 """
 
 import argparse

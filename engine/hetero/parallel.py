@@ -124,10 +124,11 @@ def _client(workers: int, scheduler: str | None):
             "More than one worker, or a scheduler, needs Dask: pip install 'hetero-em[cluster]'."
         ) from error
     if scheduler is None:
-        with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-            Client(cluster) as client,
-        ):
+        try:
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        except (OSError, RuntimeError) as error:
+            raise HeteroError("The local workers ended while they were started; the same command goes on.") from error
+        with cluster, Client(cluster) as client:
             yield client
         return
     try:

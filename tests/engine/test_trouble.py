@@ -19,7 +19,7 @@ from hetero.files import FolderKind, atomic_folder
 from hetero.latent import read_latents
 from hetero.locks import hold_result
 from hetero.maps import MapWarning
-from hetero.particles import Poses, read_stack_header, write_poses, write_stack
+from hetero.particles import CTF, Poses, read_stack_header, write_ctf, write_poses, write_stack
 from hetero.particles.growing import grow_stack
 from hetero.particles.simulate import random_poses
 from hetero.parts import Parts
@@ -36,24 +36,15 @@ def noise(tmp_path_factory):
     with write_stack(folder / "p.mrcs", 40, 16, 4.0) as writer:
         writer.append(rng.standard_normal((40, 16, 16)))
     write_poses(folder / "poses.pkl", Poses(random_poses(40, 0.0, rng).rotations, np.zeros((40, 2))), 64.0)
+    write_ctf(folder / "ctf.pkl", CTF(rng.uniform(8e3, 2e4, 40), 1e4, 0.0, 300.0, 2.7, 0.1), 16, 4.0)
     return folder
 
 
 def training(folder, out, epochs=3):
     small = ["--width", "12", "--encoder-width", "8", "--layers", "1", "--zdim", "2", "--batch", "8", "--threads", "1"]
-    files = [str(folder / "p.mrcs"), "--poses", str(folder / "poses.pkl"), "--out", str(out)]
-    return [
-        "train-vae",
-        *files,
-        *small,
-        "--device",
-        "cpu",
-        "--precision",
-        "float32",
-        "--epochs",
-        str(epochs),
-        "--quiet",
-    ]
+    files = [str(folder / "p.mrcs"), "--poses", str(folder / "poses.pkl"), "--ctf", str(folder / "ctf.pkl")]
+    plain = ["--preset", "cryodrgn", "--device", "cpu", "--precision", "float32", "--epochs", str(epochs), "--quiet"]
+    return ["train-vae", *files, "--out", str(out), *small, *plain]
 
 
 def as_user(words, **choices) -> subprocess.CompletedProcess:
@@ -128,14 +119,8 @@ def test_a_read_only_folder_is_one_sentence(noise, tmp_path):
 
 def test_images_that_vanish_while_they_are_read(noise, tmp_path):
     shutil.copytree(noise, tmp_path / "data")
-    words = [
-        *training(tmp_path / "data", tmp_path / "run", epochs=400),
-        "--memory",
-        "0",
-        "--no-cache",
-        "--minutes",
-        "0",
-    ]
+    words = training(tmp_path / "data", tmp_path / "run", epochs=400)
+    words += ["--memory", "0", "--no-cache", "--minutes", "0"]
     command = [sys.executable, "-m", "hetero", *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:

@@ -185,7 +185,7 @@ def _check(settings) -> None:
             ours = False
         if not ours:
             raise HeteroError(f"{beside} is there already and is none of ours; it was kept.")
-    check_range("The number of workers", settings.workers or 1, 1, 1024)
+    check_range("The number of workers", 1 if settings.workers is None else settings.workers, 1, 1024)
 
 
 def _box(settings, run: Run) -> int | None:
