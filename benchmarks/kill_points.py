@@ -74,8 +74,8 @@ def cases(data: Path) -> dict[str, Case]:
         Case(("occupancy", str(data / "linear"), str(data / "blocks"), "--particles", "all", "--level", "0.5", "--out",
               "OUT/o.csv")),
         Case(("downsample", particles, "--out", "OUT/small", "--box", "16", *threads)),
-        Case(("blocks", str(data / "maps"), "--out", "OUT/blocks", "--level", "1", "--coarse", "0", "--resamples",
-              "1")),
+        Case(("blocks", str(data / "maps"), "--out", "OUT/blocks", "--level", "1", "--coarse", "0", "--alpha", "1",
+              "--resamples", "1")),
     ]  # fmt: skip
     return {case.name: case for case in found}
 

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import ctypes
 import errno
 import os
 import shutil
@@ -15,6 +16,8 @@ from hetero.errors import HeteroError
 PICTURE_MARK = "Hetero (occupancy)"
 """What our pictures of tables carry as their ``Software``, so that no other picture is replaced."""
 
+_BEGUN = ".partial-"
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux
 _OF_FOLDERS = ("ensemble.csv", "blocks.csv", "truth.csv")
 
 
@@ -31,7 +34,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise HeteroError(f"{path} is no ordinary file; it was left alone.")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.name)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_BEGUN, suffix=path.name)
     except OSError as error:
         raise HeteroError(f"Cannot write {path}: {reason(error)}.") from error
     os.close(handle)
@@ -42,7 +45,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then
+            sync_folder(path.parent)
     except OSError as error:
         raise HeteroError(f"Cannot write {path}: {reason(error)}.") from error
     finally:
@@ -60,7 +64,7 @@ def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
     check_folder(folder, kind)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".partial-{folder.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_BEGUN}{folder.name}-"))
     except OSError as error:
         raise HeteroError(f"Cannot write {folder}: {reason(error)}.") from error
     try:
@@ -167,9 +171,12 @@ def check_picture(path: Path | str) -> None:
 
 
 def _swap(new: Path, folder: Path) -> None:
-    """Put ``new`` in ``folder``'s place; the old one comes back where that fails."""
+    """Put ``new`` in ``folder``'s place: at once where the system can, else the old one comes back where that fails."""
     if not folder.exists():
         os.replace(new, folder)
+        return
+    if _exchanged(new, folder):
+        shutil.rmtree(new)
         return
     old = new.with_name(new.name + "-old")
     os.replace(folder, old)
@@ -179,6 +186,16 @@ def _swap(new: Path, folder: Path) -> None:
         os.replace(old, folder)
         raise
     shutil.rmtree(old)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places, so that a kill finds the one or the other; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # no Linux, or an old one
+        return False
+    here = -100  # AT_FDCWD
+    return rename(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0
 
 
 def sync_folder(folder: Path | str) -> None:

@@ -1,7 +1,5 @@
 """``hetero train-level``: train the level network on simulated maps of structures, or on maps with known levels."""
 
-import dataclasses
-import hashlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -10,19 +8,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-import hetero
 from hetero.commands import POSITIONAL
+from hetero.commands.train_level_material import (
+    Material,
+    job_of,
+    read_structures,
+    sha256_of,
+    split_material,
+    start_path,
+)
 from hetero.errors import HeteroError
 from hetero.level.plan import TrainingPlan
 from hetero.locks import hold_result
-from hetero.maps import read_structure
-from hetero.maps.structures import is_structure_path
 from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
-
-_FEWEST_TO_HOLD_OUT = 10  # labelled maps; of fewer all are learned
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     _check(settings)
     start = _starting_network(settings)
     structures = read_structures(settings.structures, progress) if settings.structures else []
-    material = _Material(*_split(settings, structures))
-    with hold_result(settings.out), keep_parts(f"{settings.out}.parts", _job(settings, material)) as parts:
+    material = split_material(settings, structures)
+    with hold_result(settings.out), keep_parts(f"{settings.out}.parts", job_of(settings, material)) as parts:
         return _work(settings, material, start, parts.folder, progress)
 
 
-def _work(settings: Settings, material: "_Material", start, folder: Path, progress: Progress) -> dict[str, Any]:
+def _work(settings: Settings, material: Material, start, folder: Path, progress: Progress) -> dict[str, Any]:
     """Train, correct, measure, write; what is done is kept in ``folder``."""
     from hetero.level.evaluate import evaluate_levels, labelled_levels, simulated_levels
     from hetero.level.kept import KeptTraining
@@ -107,8 +106,9 @@ def _work(settings: Settings, material: "_Material", start, folder: Path, progre
     names = [structure.name for structure in material.held_out]
     metadata = {
         "maps": settings.maps if material.training and settings.epochs else 0, "labelled": len(material.labelled),
-        "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box, "start": _sha256(settings.start),
-        "structures": len(material.training), "held_out": names, "report": report, "label_report": label_report,
+        "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box,
+        "start": sha256_of(settings.start), "structures": len(material.training), "held_out": names, "report": report,
+        "label_report": label_report,
     }  # fmt: skip
     save_network(settings.out, network, metadata)
     progress(1, 1, "weights are written")
@@ -121,7 +121,7 @@ def _work(settings: Settings, material: "_Material", start, folder: Path, progre
     }  # fmt: skip
 
 
-def _correct(settings: Settings, material: "_Material", network, kept, progress: Progress) -> float:
+def _correct(settings: Settings, material: Material, network, kept, progress: Progress) -> float:
     """Fit the correction and the uncertainty of a network of ours; how much of the correction counts."""
     from hetero.level.evaluate import calibrate_error, labelled_levels, simulated_levels
     from hetero.level.networks import LevelNetwork
@@ -196,39 +196,6 @@ def _check(settings: Settings) -> None:
         raise HeteroError("Nothing to train on; give a folder of structures, --labels or --emdb.")
 
 
-@dataclass(frozen=True)
-class _Material:
-    """Structures to train on and held out, labelled maps to train on and held out (kept)."""
-
-    training: list
-    held_out: list
-    labelled: list
-    kept: list
-
-
-def _job(settings: Settings, material: _Material) -> dict[str, Any]:
-    """What tells one training from another; the number of threads and processes does not."""
-    values = dataclasses.asdict(settings) | {"start": _sha256(settings.start), "hetero": hetero.__version__}
-    names = [one.name for one in (*material.training, *material.held_out)]
-    maps = [str(one.path) for one in (*material.labelled, *material.kept)]
-    values = {name: value for name, value in values.items() if name not in ("out", "threads", "processes")}
-    return values | {"verb": "train-level", "of": hashlib.sha256(repr((names, maps)).encode()).hexdigest()[:16]}
-
-
-def _split(settings: Settings, structures: list) -> tuple[list, list, list, list]:
-    """Structures to train on and held out, labelled maps to train on and held out."""
-    from hetero.level.examples import split_structures
-    from hetero.level.labels import read_emdb_folder, read_labels
-
-    training, held_out = split_structures(structures, TrainingPlan.held_out, settings.seed) if structures else ([], [])
-    labelled = read_labels(settings.labels) if settings.labels else []
-    labelled += read_emdb_folder(settings.emdb) if settings.emdb else []
-    away = round(TrainingPlan.held_out * len(labelled)) if len(labelled) >= _FEWEST_TO_HOLD_OUT else 0
-    order = np.random.default_rng([settings.seed, 7]).permutation(len(labelled))
-    kept = [labelled[i] for i in sorted(order[:away])]
-    return training, held_out, [labelled[i] for i in sorted(order[away:])], kept
-
-
 def _plan(settings: Settings, start) -> TrainingPlan:
     """A start is left slowly, and on a handful of labelled maps very slowly."""
     slower = (2 if settings.structures else 4) if start else 1
@@ -239,7 +206,7 @@ def _plan(settings: Settings, start) -> TrainingPlan:
     )  # fmt: skip
 
 
-def _train(settings: Settings, material: "_Material", start, losses: list, kept, progress: Progress):
+def _train(settings: Settings, material: Material, start, losses: list, kept, progress: Progress):
     """The trained network, and when its material was ready."""
     if settings.epochs == 0:
         return start, time.perf_counter()
@@ -274,36 +241,7 @@ def _starting_network(settings: Settings):
 
     if settings.start is None:
         return None
-    network = load_network(_start_path(settings.start))
+    network = load_network(start_path(settings.start))
     if not isinstance(network, LevelNetwork if settings.network == "ours" else PublishedLevelNetwork):
         raise HeteroError(f"{settings.start} holds the other network than --network {settings.network} asks for.")
     return network
-
-
-def _start_path(start: str) -> Path:
-    from hetero.level.predict import PACKAGED_WEIGHTS
-
-    return PACKAGED_WEIGHTS if start == "packaged" else Path(start)
-
-
-def _sha256(start: str | None) -> str | None:
-    return hashlib.sha256(_start_path(start).read_bytes()).hexdigest() if start else None
-
-
-def read_structures(folder: Path, progress: Progress = silent) -> list:
-    """All structures of a folder, in the order of their names.
-
-    Raises:
-        HeteroError: not a folder, or fewer than three structures in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise HeteroError(f"{folder} is not a folder; a folder of PDB or mmCIF files was expected.")
-    paths = sorted(path for path in folder.iterdir() if is_structure_path(path))
-    structures = []
-    for i, path in enumerate(paths):
-        progress(i, len(paths), f"reading {path.name}")
-        structures.append(read_structure(path))
-    if len(structures) < 3:
-        raise HeteroError(f"{folder} holds {len(structures)} structures; at least 3 were expected.")
-    return structures
