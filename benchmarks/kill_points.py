@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "engine")
 import numpy as np
 import pandas as pd
 import torch
+import torch._dynamo  # which the first optimiser imports: once, here, for all the processes that are forked
 from faulty_disk import KINDS, FaultyDisk
 
 import hetero.drgn.training
@@ -260,7 +261,7 @@ def run() -> int:
     parser.add_argument("--moments", type=int, default=20, help="kills by the clock")
     parser.add_argument("--verbs", nargs="*", help="some of the cases")
     options = parser.parse_args()
-    for verb in VERBS:  # imported once, for all the processes that are forked
+    for verb in VERBS:
         load(verb)
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)

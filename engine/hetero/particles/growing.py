@@ -49,6 +49,9 @@ def grow_stack(path: Path | str, n: int, box: int, apix: float, half: bool = Fal
             os.fsync(file.fileno())
     except OSError as error:
         raise HeteroError(f"Cannot write {path}: {reason(error)}.") from error
+    finally:
+        if not journal.is_file():  # nothing is safe yet, so nothing stays
+            path.unlink(missing_ok=True)
 
 
 def _begun(path: Path, journal: Path, bytes_per_image: int) -> dict | None:
