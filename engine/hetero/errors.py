@@ -28,6 +28,10 @@ class HeteroError(Exception):
         return printable(super().__str__())
 
 
+class Interrupted(HeteroError):
+    """The system ended the work (a full disk, a file that vanished, workers that died): what is finished is good."""
+
+
 class Cancelled(Exception):
     """The user asked to stop. Raised by a progress callback; nothing half-written is left behind."""
 

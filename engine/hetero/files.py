@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 
 PICTURE_MARK = "Hetero (occupancy)"
 """What our pictures of tables carry as their ``Software``, so that no other picture is replaced."""
@@ -36,7 +36,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_BEGUN, suffix=path.name)
     except OSError as error:
-        raise HeteroError(f"Cannot write {path}: {reason(error)}.") from error
+        raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -48,7 +48,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then
             sync_folder(path.parent)
     except OSError as error:
-        raise HeteroError(f"Cannot write {path}: {reason(error)}.") from error
+        raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,7 +66,7 @@ def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_BEGUN}{folder.name}-"))
     except OSError as error:
-        raise HeteroError(f"Cannot write {folder}: {reason(error)}.") from error
+        raise Interrupted(f"Cannot write {folder}: {reason(error)}.") from error
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
@@ -74,7 +74,7 @@ def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
         _swap(temporary, folder)
         sync_folder(folder.parent)
     except OSError as error:
-        raise HeteroError(f"Cannot write {folder}: {reason(error)}.") from error
+        raise Interrupted(f"Cannot write {folder}: {reason(error)}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 
 T = TypeVar("T")
 _PATIENCE = 10  # seconds to wait for a scheduler
@@ -97,12 +97,12 @@ class _Crew:
                 return self.client.scatter(self.function, broadcast=True, hash=False)
             except (TimeoutError, OSError):  # all are being started again
                 self.client.wait_for_workers(1, timeout=60)
-        raise HeteroError("The workers die as soon as they are given work; they may need more memory.")
+        raise Interrupted("The workers die as soon as they are given work; they may need more memory.")
 
     def _again(self, chunk: T, error: Exception):
         self._tries[chunk] += 1
         if self._tries[chunk] > _TRIES:
-            raise HeteroError(
+            raise Interrupted(
                 f"Workers died {_TRIES + 1} times over the same work ({chunk}); they may need more memory."
             ) from error
         return self._submit(chunk)
@@ -127,7 +127,7 @@ def _client(workers: int, scheduler: str | None):
         try:
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
         except (OSError, RuntimeError) as error:
-            raise HeteroError("The local workers ended while they were started; the same command goes on.") from error
+            raise Interrupted("The local workers ended while they were started; the same command goes on.") from error
         with cluster, Client(cluster) as client:
             yield client
         return

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hetero.errors import Cancelled, HeteroError, MapWarning
+from hetero.errors import Cancelled, HeteroError, Interrupted, MapWarning
 from hetero.files import atomic_path, reason
 
 _JOB = "job.json"
@@ -24,7 +24,8 @@ def keep_parts(folder: Path | str, job: dict[str, Any]) -> Iterator["Parts"]:
     """:class:`Parts` for as long as a verb works; removed at its end, and kept where it is stopped.
 
     Raises:
-        HeteroError: as :class:`Parts`; what ended the work. The sentence says where what is finished waits.
+        HeteroError: as :class:`Parts`; bad input found on the way leaves no parts behind that were not there before.
+        Interrupted: the system ended the work; says where what is finished waits.
         Cancelled: the verb was stopped; says where what is finished waits.
     """
     folder = Path(folder)
@@ -32,12 +33,15 @@ def keep_parts(folder: Path | str, job: dict[str, Any]) -> Iterator["Parts"]:
     parts = Parts(folder, job)
     try:
         yield parts
-    except HeteroError as error:
-        if parts.empty and not begun:
-            parts.remove()
+    except Interrupted as error:
         if parts.empty:
+            parts.remove()
             raise
-        raise HeteroError(f"{error} What is finished waits in {folder}; the same command goes on from it.") from error
+        raise Interrupted(f"{error} What is finished waits in {folder}; the same command goes on from it.") from error
+    except HeteroError:
+        if not begun:
+            parts.remove()
+        raise
     except (KeyboardInterrupt, Cancelled) as stopped:
         if parts.empty:
             parts.remove()

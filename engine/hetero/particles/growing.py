@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 from hetero.files import atomic_path, reason
 from hetero.particles.mrcs import HEADER_BYTES, StackWriter
 
@@ -48,7 +48,7 @@ def grow_stack(path: Path | str, n: int, box: int, apix: float, half: bool = Fal
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise HeteroError(f"Cannot write {path}: {reason(error)}.") from error
+        raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     finally:
         if not journal.is_file():  # nothing is safe yet, so nothing stays
             path.unlink(missing_ok=True)

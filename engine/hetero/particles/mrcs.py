@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 from hetero.files import atomic_path
 from hetero.foreign import check_file
 
@@ -79,7 +79,7 @@ class StackFile:
                     file.seek(self.offset + int(indices[start]) * self.bytes_per_image)
                     _fill(file, raw[start:end])
         except (OSError, EOFError) as error:
-            raise HeteroError(f"{self.path} cannot be read any more: {str(error).rstrip('.').lower()}.") from error
+            raise Interrupted(f"{self.path} cannot be read any more: {str(error).rstrip('.').lower()}.") from error
         if self.mode == _PACKED:
             raw = raw.reshape(len(raw), rows, -1)
             return np.stack([raw & 15, raw >> 4], axis=-1).reshape(len(raw), rows, -1)[..., :columns].astype(np.float32)

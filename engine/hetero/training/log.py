@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hetero.errors import HeteroError
+from hetero.errors import Interrupted
 from hetero.files import atomic_path, reason
 
 
@@ -51,7 +51,7 @@ class TrainingLog:
                 file.flush()
                 os.fsync(file.fileno())  # before the checkpoint that says that it is there
         except OSError as error:
-            raise HeteroError(f"Cannot write {self.path}: {reason(error)}.") from error
+            raise Interrupted(f"Cannot write {self.path}: {reason(error)}.") from error
 
 
 def _whole_rows(path: Path) -> pd.DataFrame:
