@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hetero.cli import BAD_INPUT, DONE, main
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 from hetero.files import FolderKind, atomic_folder
 from hetero.latent import read_latents
 from hetero.locks import hold_result
@@ -22,7 +22,7 @@ from hetero.maps import MapWarning
 from hetero.particles import CTF, Poses, read_stack_header, write_ctf, write_poses, write_stack
 from hetero.particles.growing import grow_stack
 from hetero.particles.simulate import random_poses
-from hetero.parts import Parts
+from hetero.parts import Parts, keep_parts
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_points.py"
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the faulty disk is Linux's")
@@ -148,6 +148,18 @@ def test_a_damaged_part_is_made_again_and_said(tmp_path):
         parts = Parts(tmp_path / "p", {"of": 1})
     assert [i in parts for i in range(3)] == [True, False, True]
     np.testing.assert_array_equal(parts.load(2), np.full(50, 2))
+
+
+def test_a_full_disk_keeps_what_is_finished_and_bad_input_does_not(tmp_path):
+    kept, said = tmp_path / "o.csv.parts", r"space left on device. What is finished waits in .*o.csv.parts"
+    with pytest.raises(Interrupted, match=said), keep_parts(kept, {"of": 1}) as parts:
+        parts.save(0, np.zeros(3))
+        raise Interrupted("Cannot write o.csv: no space left on device.")
+    assert 0 in Parts(kept, {"of": 1})
+    with pytest.raises(HeteroError, match=r"^vol_7 holds NaN.$"), keep_parts(tmp_path / "p.csv.parts", {}) as parts:
+        parts.save(0, np.zeros(3))
+        raise HeteroError("vol_7 holds NaN.")
+    assert [p.name for p in tmp_path.iterdir()] == ["o.csv.parts"]
 
 
 def test_a_result_has_one_maker(tmp_path):
