@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--particles", type=int, default=1024)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--level", default="predict", help="as for hetero occupancy")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = options.out / "chosen.csv"
@@ -57,6 +58,7 @@ def main() -> None:
     for name, workers, kill_every in ways:
         table = options.out / f"{name.replace(' ', '_').replace(',', '')}.csv"
         words = ["occupancy", options.run, options.blocks, "--particles", str(chosen), "--out", str(table)]
+        words += ["--level", options.level]
         wall, used, killed = measure([*words, "--workers", str(workers)], kill_every)
         tables[name] = table.read_bytes()
         speed, load = options.particles / wall, os.getloadavg()[0]
