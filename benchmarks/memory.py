@@ -56,8 +56,8 @@ def requests(out: Path) -> list[list[str]]:
         ["motion", gmm, "--out", out / "motion"],
         ["train-level", structures, "--out", out / "w.pt", "--maps", "16", "--epochs", "1", "--correction-maps", "4",
          "--held-out-maps", "2"],
-        ["occupancy (particles)", run, demo / "blocks", "--particles", "all", "--level", "1", "--out", parts],
-        ["select", parts, "--rule", "block_00 > 0.5", "--original", sim / "particles.star", "--out", out / "s.star"],
+        ["occupancy (particles)", run, out / "masks", "--particles", "all", "--level", "1", "--out", parts],
+        ["select", parts, "--rule", "mask_0 > 0.5", "--original", sim / "particles.star", "--out", out / "s.star"],
     ]  # fmt: skip
     return [[str(word) for word in line] for line in words]
 
@@ -100,6 +100,9 @@ def main() -> int:
     failed = 0
     for words in requests(options.out):
         if options.verbs is None or words[0] in options.verbs:
+            if words[0] == "occupancy (particles)":  # on the run's grid
+                (options.out / "masks").mkdir(exist_ok=True)
+                shutil.copy(options.out / "landscape/mask.mrc", options.out / "masks/mask_0.mrc")
             status, peak, seconds = measured(words)
             failed += status != 0
             said = f"{peak:.0f} | {seconds:.1f}" if status == 0 else f"failed ({status}) | {seconds:.1f}"

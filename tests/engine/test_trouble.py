@@ -18,7 +18,7 @@ from hetero.errors import HeteroError, Interrupted
 from hetero.files import FolderKind, atomic_folder
 from hetero.latent import read_latents
 from hetero.locks import hold_result
-from hetero.maps import MapWarning
+from hetero.maps import MapWarning, Volume, read_map, write_map
 from hetero.particles import CTF, Poses, read_stack_header, write_ctf, write_poses, write_stack
 from hetero.particles.growing import grow_stack
 from hetero.particles.simulate import random_poses
@@ -148,6 +148,19 @@ def test_a_damaged_part_is_made_again_and_said(tmp_path):
         parts = Parts(tmp_path / "p", {"of": 1})
     assert [i in parts for i in range(3)] == [True, False, True]
     np.testing.assert_array_equal(parts.load(2), np.full(50, 2))
+
+
+def test_a_damaged_map_of_ours_is_said_and_the_same_map_is_the_same_file(tmp_path):
+    volume = Volume(np.random.default_rng(0).standard_normal((8, 8, 8)), 2.0)
+    for name in ("a.mrc", "b.mrc"):
+        write_map(tmp_path / name, volume)
+    raw = bytearray((tmp_path / "a.mrc").read_bytes())
+    assert raw == (tmp_path / "b.mrc").read_bytes()
+    raw[1500] ^= 1
+    (tmp_path / "a.mrc").write_bytes(raw)
+    with pytest.warns(MapWarning, match="a.mrc does not hold the values that Hetero wrote into it"):
+        read_map(tmp_path / "a.mrc")
+    read_map(tmp_path / "b.mrc")
 
 
 def test_a_full_disk_keeps_what_is_finished_and_bad_input_does_not(tmp_path):

@@ -87,19 +87,19 @@ def read_map(path: Path | str) -> Volume:
             )
         whole = _is_as_written(mrc)
         data = np.ascontiguousarray(np.transpose(mrc.data, _file_axes(mrc.header)), dtype=np.float32)
-    if not whole:
-        warnings.warn(
-            f"{path} does not hold the values that Hetero wrote into it (their checksum differs): it is damaged, or "
-            "was changed since.",
-            MapWarning,
-            stacklevel=2,
-        )
     for note in header.notes:
         warnings.warn(f"{path.name}: {note}", MapWarning, stacklevel=2)
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
         raise HeteroError(
             f"{path} holds {bad:,} values that are not numbers (NaN or infinite); a finite map was expected."
+        )
+    if not whole:
+        warnings.warn(
+            f"{path} does not hold the values that Hetero wrote into it (their checksum differs): it is damaged, or "
+            "was changed since.",
+            MapWarning,
+            stacklevel=2,
         )
     return Volume(data, header.apix, header.origin, map_name(path))
 
