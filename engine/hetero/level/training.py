@@ -142,16 +142,10 @@ def train_network(
             chosen = torch.from_numpy(order[step * plan.batch : (step + 1) * plan.batch])
             optimiser.zero_grad()
             for part in parts:  # the two networks share no weight, so their gradients do not mix
-                features = part.features[chosen].to(device).float()
-                with torch.autocast(device, torch.bfloat16, enabled=plan.bfloat16):
-                    log_odds, spread = part.network(features)
-                truth = part.envelopes[chosen].to(device).float()
-                loss = envelope_loss(log_odds.float(), spread.float(), features, truth)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(part.network.parameters(), 1.0)
+                loss = part.learn(chosen, device, plan.bfloat16)
             optimiser.step()
             schedule.step()
-            losses.append(loss.item())
+            losses.append(loss)
             if kept.due or step == steps - 1:
                 keep()
         report(epoch, math.fsum(losses) / len(losses))
@@ -280,6 +274,17 @@ class _Part:
     network: EnvelopeNetwork
     features: torch.Tensor
     envelopes: torch.Tensor
+
+    def learn(self, chosen: torch.Tensor, device: str, bfloat16: bool) -> float:
+        """The loss on some maps; its gradient, clipped, is in the network's weights."""
+        features = self.features[chosen].to(device).float()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            log_odds, spread = self.network(features)
+        truth = self.envelopes[chosen].to(device).float()
+        loss = envelope_loss(log_odds.float(), spread.float(), features, truth)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        return loss.item()
 
 
 def save_network(path: Path | str, network: LevelNetwork | PublishedLevelNetwork, metadata: dict) -> None:
