@@ -56,8 +56,8 @@ def requests(out: Path) -> list[list[str]]:
         ["motion", gmm, "--out", out / "motion"],
         ["train-level", structures, "--out", out / "w.pt", "--maps", "16", "--epochs", "1", "--correction-maps", "4",
          "--held-out-maps", "2"],
-        ["occupancy (particles)", run, out / "masks", "--particles", "all", "--level", "1", "--out", parts],
-        ["select", parts, "--rule", "mask_0 > 0.5", "--original", sim / "particles.star", "--out", out / "s.star"],
+        ["occupancy (particles)", run, out / "masks", "--particles", "all", "--level", "0", "--out", parts],
+        ["select", parts, "--rule", "mask_0 >= 0", "--original", sim / "particles.star", "--out", out / "s.star"],
     ]  # fmt: skip
     return [[str(word) for word in line] for line in words]
 
