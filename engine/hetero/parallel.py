@@ -94,9 +94,10 @@ class _Crew:
         """The function, at every worker that there is."""
         for _ in range(_TRIES):
             try:
+                self.client.wait_for_workers(1, timeout=60)
                 return self.client.scatter(self.function, broadcast=True, hash=False)
             except (TimeoutError, OSError):  # all are being started again
-                self.client.wait_for_workers(1, timeout=60)
+                continue
         raise Interrupted("The workers die as soon as they are given work; they may need more memory.")
 
     def _again(self, chunk: T, error: Exception):
