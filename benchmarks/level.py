@@ -22,7 +22,7 @@ import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from hetero.commands.train_level import read_structures
+from hetero.commands.train_level_material import read_structures
 from hetero.errors import HeteroError
 from hetero.level import LevelMethod, LevelScale, normalise_level, predict_level, predict_levels
 from hetero.level.evaluate import evaluate_levels, simulated_levels

@@ -11,9 +11,11 @@ ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine" / "hetero"
 BASE = {
     "hetero",
+    "hetero.checkpoints",
     "hetero.errors",
     "hetero.files",
     "hetero.foreign",
+    "hetero.locks",
     "hetero.parallel",
     "hetero.parts",
     "hetero.pickles",
@@ -63,9 +65,11 @@ ENGINE_ROOMS = {
     "serve.py": {"commands", "maps"},
     "__main__.py": {"cli"},
     "__init__.py": set(),
+    "checkpoints.py": set(),
     "errors.py": set(),
     "files.py": set(),
     "foreign.py": set(),
+    "locks.py": set(),
     "parallel.py": set(),
     "parts.py": set(),
     "pickles.py": set(),

@@ -10,7 +10,7 @@ import warnings
 from typing import Annotated, Any
 
 import hetero
-from hetero.errors import Cancelled, HeteroError, is_out_of_memory, printable
+from hetero.errors import Cancelled, HeteroError, is_out_of_memory, printable, refusal_of_system
 from hetero.progress import Progress, silent
 
 # The verbs, and with them numpy and pandas, are imported inside main(), where Ctrl-C already has its sentence.
@@ -52,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # the last door: a bug shows its traceback, and says so
         if is_out_of_memory(error):
             print(f"hetero {verb}: this needs more memory than the machine gives it.", file=sys.stderr)
+            return BAD_INPUT
+        if refusal := refusal_of_system(error):
+            print(f"hetero {verb}: {refusal}", file=sys.stderr)
             return BAD_INPUT
         traceback.print_exc()
         print(

@@ -1,5 +1,11 @@
 """The two ways in which a command ends early on purpose, and the one that it cannot help."""
 
+import errno
+
+_REFUSALS = {
+    getattr(errno, name, None)
+    for name in ("EACCES", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENOENT", "ENOSPC", "EPERM", "EROFS", "ESTALE")
+}
 _LONGEST = 1500  # characters: a sentence may quote what a file says, and a file may say a lot
 
 
@@ -22,11 +28,27 @@ class HeteroError(Exception):
         return printable(super().__str__())
 
 
+class Interrupted(HeteroError):
+    """The system ended the work (a full disk, a file that vanished, workers that died): what is finished is good."""
+
+
 class Cancelled(Exception):
     """The user asked to stop. Raised by a progress callback; nothing half-written is left behind."""
 
     def __init__(self, message: str = "Cancelled."):
         super().__init__(message)
+
+
+class MapWarning(UserWarning):
+    """Something was assumed or mended; ``str(warning)`` is one sentence for the user."""
+
+
+def refusal_of_system(error: BaseException) -> str | None:
+    """One sentence where the file system is to blame and not the program; None for everything else."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return None
+    what = "A file" if error.filename is None else error.filename
+    return printable(f"{what} cannot be read or written: {error.strerror.lower()}.")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

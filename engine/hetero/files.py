@@ -1,7 +1,8 @@
 """Files and folders that appear whole or not at all."""
 
+import ctypes
+import errno
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,19 +11,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from hetero.errors import HeteroError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-LOCK = ".lock"
-"""What lies in a folder that :func:`hold` has held; it tells nothing by being there."""
+from hetero.errors import HeteroError, Interrupted
 
 PICTURE_MARK = "Hetero (occupancy)"
 """What our pictures of tables carry as their ``Software``, so that no other picture is replaced."""
 
+_BEGUN = ".partial-"
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux
 _OF_FOLDERS = ("ensemble.csv", "blocks.csv", "truth.csv")
 
 
@@ -39,9 +34,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise HeteroError(f"{path} is no ordinary file; it was left alone.")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.name)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_BEGUN, suffix=path.name)
     except OSError as error:
-        raise HeteroError(f"Cannot write {path}: {_reason(error)}.") from error
+        raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -50,8 +45,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+        if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then
+            sync_folder(path.parent)
     except OSError as error:
-        raise HeteroError(f"Cannot write {path}: {_reason(error)}.") from error
+        raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,63 +64,19 @@ def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
     check_folder(folder, kind)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".partial-{folder.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_BEGUN}{folder.name}-"))
     except OSError as error:
-        raise HeteroError(f"Cannot write {folder}: {_reason(error)}.") from error
+        raise Interrupted(f"Cannot write {folder}: {reason(error)}.") from error
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
+        _sync_tree(temporary)
         _swap(temporary, folder)
+        sync_folder(folder.parent)
     except OSError as error:
-        raise HeteroError(f"Cannot write {folder}: {_reason(error)}.") from error
+        raise Interrupted(f"Cannot write {folder}: {reason(error)}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def hold(folder: Path | str) -> Iterator[None]:
-    """A folder for this process alone. The system lets go of it when the process ends, however it ends.
-
-    Raises:
-        HeteroError: another process works in it; says which and where.
-    """
-    if fcntl is None:
-        yield
-        return
-    path = Path(folder) / LOCK
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # a link may lead to another's file
-    except OSError as error:
-        raise HeteroError(f"Cannot write {path}: {_reason(error)}.") from error
-    try:
-        _lock(handle, fcntl.LOCK_EX, folder)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
-def check_free(folder: Path | str) -> None:
-    """Refuse a folder that another process holds; any number of processes may ask at once.
-
-    Raises:
-        HeteroError: as :func:`hold`.
-    """
-    path = Path(folder) / LOCK
-    if fcntl is not None and path.is_file():
-        with open(path, "rb") as file:
-            _lock(file.fileno(), fcntl.LOCK_SH, folder)
-
-
-def _lock(handle: int, kind: int, folder: Path | str) -> None:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-        raise HeteroError(f"{folder} is in use: {holder} trains into it; wait for it, or give another.") from None
-    except OSError:  # a file system without locks: better unheld than no training
-        pass
 
 
 @dataclass(frozen=True)
@@ -218,9 +171,12 @@ def check_picture(path: Path | str) -> None:
 
 
 def _swap(new: Path, folder: Path) -> None:
-    """Put ``new`` in ``folder``'s place; the old one comes back where that fails."""
+    """Put ``new`` in ``folder``'s place: at once where the system can, else the old one comes back where that fails."""
     if not folder.exists():
         os.replace(new, folder)
+        return
+    if _exchanged(new, folder):
+        shutil.rmtree(new)
         return
     old = new.with_name(new.name + "-old")
     os.replace(folder, old)
@@ -232,8 +188,42 @@ def _swap(new: Path, folder: Path) -> None:
     shutil.rmtree(old)
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places, so that a kill finds the one or the other; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # no Linux, or an old one
+        return False
+    here = -100  # AT_FDCWD
+    return rename(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0
+
+
+def sync_folder(folder: Path | str) -> None:
+    """Wait until the names in a folder are on the disk: a power cut leaves them as they now are."""
+    if os.name != "posix":  # elsewhere folders cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Every file below ``folder``, and the names of all of them."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            with open(Path(here) / name, "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(here)
+
+
+def reason(error: OSError) -> str:
+    """What the system says went wrong, to be put into a sentence."""
+    return (error.strerror or str(error)).rstrip(".").lower()
 
 
 def _umask() -> int:

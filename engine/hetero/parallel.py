@@ -1,21 +1,31 @@
 """One function over many chunks of work: here, in local processes, or on a Dask cluster."""
 
+import importlib.util
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 
 T = TypeVar("T")
 _PATIENCE = 10  # seconds to wait for a scheduler
+_TRIES = 10  # deaths of workers over one chunk that are taken for bad luck
+_WORTH = 16  # chunks for each core: fewer are done before the processes are up
 _AHEAD = 2  # chunks that wait at each worker: enough to keep it busy, few enough to bound the memory
 
 
 def processors() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def local_workers(chunks: int) -> int:
+    """How many local processes are worth it: one for each core, where Dask is installed and there is enough to do."""
+    worth = chunks >= _WORTH * processors() and importlib.util.find_spec("distributed") is not None
+    return processors() if worth else 1
 
 
 def map_chunks(
@@ -33,28 +43,73 @@ def map_chunks(
             package and see the same files.
 
     Raises:
-        HeteroError: Dask is not installed, or nobody answers at the address.
+        HeteroError: Dask is not installed, nobody answers at the address, or workers die over the same chunk again and
+            again. (A worker that dies now and then costs the chunks that it had.)
     """
     if workers <= 1 and scheduler is None:
         for chunk in chunks:
             yield chunk, function(chunk)
         return
     with _client(workers, scheduler) as client:
-        from distributed import as_completed
+        yield from _Crew(client, function).work(chunks)
 
-        remote = client.scatter(function, broadcast=True)
-        rest = iter(chunks)
-        slots = _AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-        waiting = {client.submit(_call, remote, chunk, pure=False): chunk for chunk in islice(rest, slots)}
-        running = as_completed(list(waiting))
+
+class _Crew:
+    """Workers of a cluster, any of which may die at any time: what it had is done again by others."""
+
+    def __init__(self, client, function: Callable[[T], Any]):
+        self.client, self.function = client, function
+        self._tries: Counter[T] = Counter()
+        self._waiting: dict[Any, T] = {}
+        self._remote = None
+
+    def work(self, chunks: Iterable[T]) -> Iterator[tuple[T, Any]]:
+        """As :func:`map_chunks`."""
+        from distributed import KilledWorker, as_completed
+        from distributed.client import FutureCancelledError
+
+        rest, running = iter(chunks), as_completed()
+        for chunk in islice(rest, _AHEAD * max(1, self._count())):
+            running.add(self._submit(chunk))
         for future in running:
-            chunk = waiting.pop(future)
-            yield chunk, future.result()
-            del future
+            chunk = self._waiting.pop(future)
+            try:
+                answer = future.result()
+            except (KilledWorker, FutureCancelledError) as error:  # the worker, or all that had the function, died
+                running.add(self._again(chunk, error))
+                continue
+            yield chunk, answer
+            del future, answer
             for more in islice(rest, 1):
-                submitted = client.submit(_call, remote, more, pure=False)
-                waiting[submitted] = more
-                running.add(submitted)
+                running.add(self._submit(more))
+
+    def _submit(self, chunk: T):
+        if self._remote is None or self._remote.status == "cancelled":
+            self._remote = self._sent()
+        future = self.client.submit(_call, self._remote, chunk, pure=False)
+        self._waiting[future] = chunk
+        return future
+
+    def _sent(self):
+        """The function, at every worker that there is."""
+        for _ in range(_TRIES):
+            try:
+                self.client.wait_for_workers(1, timeout=60)
+                return self.client.scatter(self.function, broadcast=True, hash=False)
+            except (TimeoutError, OSError):  # all are being started again
+                continue
+        raise Interrupted("The workers die as soon as they are given work; they may need more memory.")
+
+    def _again(self, chunk: T, error: Exception):
+        self._tries[chunk] += 1
+        if self._tries[chunk] > _TRIES:
+            raise Interrupted(
+                f"Workers died {_TRIES + 1} times over the same work ({chunk}); they may need more memory."
+            ) from error
+        return self._submit(chunk)
+
+    def _count(self) -> int:
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _call(function: Callable[[T], Any], chunk: T) -> Any:
@@ -70,10 +125,11 @@ def _client(workers: int, scheduler: str | None):
             "More than one worker, or a scheduler, needs Dask: pip install 'hetero-em[cluster]'."
         ) from error
     if scheduler is None:
-        with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-            Client(cluster) as client,
-        ):
+        try:
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        except (OSError, RuntimeError) as error:
+            raise Interrupted("The local workers ended while they were started; the same command goes on.") from error
+        with cluster, Client(cluster) as client:
             yield client
         return
     try:

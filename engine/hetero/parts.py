@@ -1,7 +1,10 @@
 """Finished parts of a long computation, kept on disk so that a restart does only what is missing."""
 
+import io
 import json
 import shutil
+import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hetero.errors import Cancelled, HeteroError
-from hetero.files import atomic_path
+from hetero.errors import Cancelled, HeteroError, Interrupted, MapWarning
+from hetero.files import atomic_path, reason
 
 _JOB = "job.json"
+_TAIL = 4  # bytes behind a part's numbers: their checksum
 
 
 @contextmanager
@@ -21,6 +25,7 @@ def keep_parts(folder: Path | str, job: dict[str, Any]) -> Iterator["Parts"]:
 
     Raises:
         HeteroError: as :class:`Parts`; bad input found on the way leaves no parts behind that were not there before.
+        Interrupted: the system ended the work; says where what is finished waits.
         Cancelled: the verb was stopped; says where what is finished waits.
     """
     folder = Path(folder)
@@ -28,12 +33,17 @@ def keep_parts(folder: Path | str, job: dict[str, Any]) -> Iterator["Parts"]:
     parts = Parts(folder, job)
     try:
         yield parts
+    except Interrupted as error:
+        if parts.empty:
+            parts.remove()
+            raise
+        raise Interrupted(f"{error} What is finished waits in {folder}; the same command goes on from it.") from error
     except HeteroError:
         if not begun:
             parts.remove()
         raise
     except (KeyboardInterrupt, Cancelled) as stopped:
-        if not any(folder.glob("part_*.npy")):
+        if parts.empty:
             parts.remove()
             raise
         raise Cancelled(
@@ -43,7 +53,9 @@ def keep_parts(folder: Path | str, job: dict[str, Any]) -> Iterator["Parts"]:
 
 
 class Parts:
-    """A folder of ``job.json`` (what is computed) and ``part_000000.npy`` ..., each of them whole.
+    """A folder of ``job.json`` (what is computed) and ``part_000000.npy`` ..., each whole and with its checksum.
+
+    Whoever works may keep other files there too. One process at a time (:func:`hetero.locks.hold_result`).
 
     Args:
         folder: made where it is not there.
@@ -51,6 +63,9 @@ class Parts:
 
     Raises:
         HeteroError: the folder holds something else, or parts of another computation; names the first difference.
+
+    Warns:
+        MapWarning: a part is damaged, and is not there any more.
     """
 
     def __init__(self, folder: Path | str, job: dict[str, Any]):
@@ -60,18 +75,29 @@ class Parts:
             self._check(job)
             for leftover in self.folder.glob(".partial-*"):  # of a process that was killed while it wrote
                 leftover.unlink()
+            self._drop_damaged()
             return
-        self.folder.mkdir()
-        with atomic_path(self.folder / _JOB) as temporary:
-            temporary.write_text(json.dumps(job, indent=1) + "\n")
+        try:
+            self.folder.mkdir()
+        except OSError as error:
+            raise HeteroError(f"Cannot write {self.folder}: {reason(error)}.") from error
+        self._begin(job)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is finished yet."""
+        return not any(path.name != _JOB and not path.name.startswith(".partial-") for path in self.folder.glob("*"))
 
     def __contains__(self, number: int) -> bool:
         return self._path(number).is_file()
 
     def save(self, number: int, values: np.ndarray) -> None:
         """Keep part ``number``; it is there as a whole or not at all, also after a power cut."""
+        numbers = io.BytesIO()
+        np.save(numbers, values, allow_pickle=False)
         with atomic_path(self._path(number)) as temporary, open(temporary, "wb") as file:
-            np.save(file, values, allow_pickle=False)
+            file.write(numbers.getbuffer())
+            file.write(zlib.crc32(numbers.getbuffer()).to_bytes(_TAIL, "little"))
 
     def load(self, number: int) -> np.ndarray:
         """Part ``number``.
@@ -86,7 +112,21 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the folder: everything in it has found its place."""
-        shutil.rmtree(self.folder)
+        for part in self.folder.glob("*"):
+            if part.name != _JOB:
+                part.unlink()
+        shutil.rmtree(self.folder)  # the job last: what a kill leaves is still known as ours
+
+    def _begin(self, job: dict[str, Any]) -> None:
+        with atomic_path(self.folder / _JOB) as temporary:
+            temporary.write_text(json.dumps(job, indent=1) + "\n")
+
+    def _drop_damaged(self) -> None:
+        for path in self.folder.glob("part_*.npy"):
+            raw = path.read_bytes()
+            if zlib.crc32(raw[:-_TAIL]).to_bytes(_TAIL, "little") != raw[-_TAIL:]:
+                warnings.warn(f"{path} is damaged (its checksum differs); it is made again.", MapWarning, stacklevel=4)
+                path.unlink()
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part_{number:06d}.npy"
@@ -100,7 +140,7 @@ class Parts:
                 raise HeteroError(
                     f"{self.folder} holds no unfinished work of ours ({strangers[0]} is in it); it was kept."
                 ) from None
-            (self.folder / _JOB).write_text(json.dumps(job, indent=1) + "\n")
+            self._begin(job)
             return
         except (OSError, ValueError) as error:
             raise HeteroError(f"{self.folder / _JOB} cannot be read; delete {self.folder} to begin anew.") from error

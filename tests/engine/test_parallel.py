@@ -1,5 +1,10 @@
 """Work in chunks: the order here, what a scheduler's absence says, and that an error comes through."""
 
+import os
+import random
+import signal
+import time
+
 import pytest
 
 from hetero import parallel
@@ -30,3 +35,42 @@ def test_a_cluster_in_this_process_answers_and_fails_as_we_do():
 
         with pytest.raises(HeteroError, match="chunk 7 is bad"):
             list(parallel.map_chunks(refuse, [7], scheduler=cluster.scheduler_address))
+
+
+def kill_a_worker(seed):
+    """One of the processes that work for this one, by signal 9; False where none is up just now."""
+    import psutil
+
+    workers = [p for p in psutil.Process().children(recursive=True) if "multiprocessing.spawn" in " ".join(p.cmdline())]
+    if not workers:
+        return False
+    os.kill(random.Random(seed).choice(workers).pid, signal.SIGKILL)
+    return True
+
+
+def test_workers_that_are_killed_cost_no_answer():
+    pytest.importorskip("distributed", reason="Dask's workers are an extra")
+
+    def square(chunk):  # inside, so that it travels whole: workers cannot import the tests
+        time.sleep(0.05)
+        return chunk**2
+
+    found, killed = {}, 0
+    for chunk, answer in parallel.map_chunks(square, range(60), workers=2):
+        assert chunk not in found
+        found[chunk] = answer
+        if len(found) in (3, 4, 20, 40):  # twice at once: nobody is left who has the function
+            killed += kill_a_worker(len(found))
+    assert found == {i: i**2 for i in range(60)} and killed >= 3
+
+
+@pytest.mark.slow
+def test_work_that_kills_every_worker_ends_with_a_sentence(monkeypatch):
+    pytest.importorskip("distributed", reason="Dask's workers are an extra")
+    monkeypatch.setattr(parallel, "_TRIES", 1)
+
+    def die(chunk):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(HeteroError, match="they may need more memory"):
+        list(parallel.map_chunks(die, [1, 2], workers=2))

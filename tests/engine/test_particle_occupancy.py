@@ -1,5 +1,6 @@
 """Occupancy of particles on the fly: exactly decode-then-measure, and the same file after a kill."""
 
+import contextlib
 import json
 import os
 import signal
@@ -176,6 +177,28 @@ def test_workers_give_the_same_file(model, tmp_path):
     finish(start(path, tmp_path / "alone.csv", 0, 1))
     assert finish(start(path, tmp_path / "together.csv", 0, 2))[-1] == 1000
     assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "together.csv").read_bytes()
+
+
+def test_workers_killed_at_random_leave_the_same_file(model, tmp_path):
+    pytest.importorskip("distributed", reason="Dask's workers are an extra")
+    import psutil
+
+    _, path = model
+    finish(start(path, tmp_path / "alone.csv", 0, 1))
+    killed, rng = 0, np.random.default_rng(0)
+    process = start(path, tmp_path / "together.csv", 0.004, 2)
+    while process.poll() is None:
+        with contextlib.suppress(psutil.Error):  # one that ended while it was looked at
+            workers = psutil.Process(process.pid).children(recursive=True)
+            workers = [p for p in workers if "spawn_main" in " ".join(p.cmdline())]
+            if workers and killed < 5 and list(tmp_path.glob("together.csv.parts/part_*.npy")):
+                rng.choice(workers).kill()
+                killed += 1
+        time.sleep(rng.uniform(0.2, 1.0))
+    finish(process)
+    assert killed >= 2
+    assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "together.csv").read_bytes()
+    print(f"\n{killed} workers killed; the file is the same")
 
 
 def test_a_cancelled_run_goes_on(model, tmp_path):

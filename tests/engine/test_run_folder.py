@@ -9,15 +9,14 @@ import textwrap
 import numpy as np
 import pytest
 
+from hetero.checkpoints import CHECKPOINT, PREVIOUS, newest_whole, read_checkpoint, write_checkpoint
 from hetero.errors import HeteroError
-from hetero.files import LOCK, atomic_path, hold
-from hetero.latent import CHECKPOINT, newest_whole, read_checkpoint, set_aside
-from hetero.latent.files import PREVIOUS
+from hetero.locks import LOCK, hold
 from hetero.maps import MapWarning
 
 HOLDER = """
     import sys, time
-    from hetero.files import hold
+    from hetero.locks import hold
     with hold(sys.argv[1]):
         print("held", flush=True)
         time.sleep(600)
@@ -38,7 +37,7 @@ def holder(tmp_path):
 
 def test_the_second_process_is_told_who_is_there(holder, tmp_path):
     with (
-        pytest.raises(HeteroError, match=f"run is in use: process {holder.pid} on .* trains into it"),
+        pytest.raises(HeteroError, match=f"run is in use: process {holder.pid} on .* works on it"),
         hold(tmp_path / "run"),
     ):
         pytest.fail("held twice")
@@ -83,9 +82,7 @@ def test_a_verb_says_so_before_it_works(holder, tmp_path):
 def save(path, number):
     import torch
 
-    set_aside(path)
-    with atomic_path(path) as temporary:
-        torch.save({"format": "x", "values": torch.full((1000,), float(number)), "number": number}, temporary)
+    write_checkpoint(path, {"format": "x", "values": torch.full((1000,), float(number)), "number": number})
 
 
 def number_of(path):

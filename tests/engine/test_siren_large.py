@@ -1,6 +1,7 @@
 """Large boxes: coarse first, then borders at full sampling; finished parts survive; processes change nothing."""
 
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -156,6 +157,34 @@ def test_kept_tiles_are_the_tiles(ensemble, tmp_path, monkeypatch, rule):
     again = rule.infer_blocks(patterns, gather=counted)
     assert asked[:3] == [0, 1, 2] and asked[3] == 2, "rows 0 and 1 were kept"
     assert [b.tolist() for b in again] == [b.tolist() for b in plain]
+
+
+def test_tiles_survive_killed_workers(ensemble, tmp_path):
+    pytest.importorskip("distributed", reason="Dask's workers are an extra")
+    import psutil
+
+    patterns = binarise(iter(open_ensemble(ensemble)), np.ones(N))
+    plain, killed = EffectRule().infer_blocks(patterns), []
+
+    def slowly(query, progress):
+        class Slow:  # inside, so that it travels whole
+            tiles = query.tiles
+
+            def __call__(self, row):
+                time.sleep(0.5)
+                return query(row)
+
+        def kill(done, total, message):
+            workers = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+            if workers and len(killed) < 2:
+                killed.append(workers[-1])
+                workers[-1].kill()
+
+        return gather_kept(parts, workers=2)(Slow(), kill)
+
+    parts = Parts(tmp_path / "p", {})
+    found = EffectRule().infer_blocks(patterns, gather=slowly)
+    assert killed and [b.tolist() for b in found] == [b.tolist() for b in plain]
 
 
 def test_rows_of_tiles_are_all_pairs_once(monkeypatch):

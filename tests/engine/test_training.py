@@ -107,6 +107,30 @@ def test_more_epochs_go_on_from_the_last(tmp_path):
     assert outcome.epoch == 5 and torch.equal(more.weights(), whole.weights())
 
 
+@pytest.mark.parametrize("tail", [b"3,1", b"3,12,the only one,0.5\n", b"\0\0\0\0\0\0", b"3,4,x,1,2,3,4"])
+def test_a_log_that_was_cut_short_is_read_to_its_last_whole_row(tmp_path, tail):
+    with pytest.raises(Cancelled):
+        trained(tmp_path / "parts", Plan(epochs=4, batch=8), stop_at(16))  # of 20, in the last epoch
+    with open(tmp_path / "parts/log.csv", "ab") as file:
+        file.write(tail)
+    trained(tmp_path / "parts", Plan(epochs=4, batch=8))
+    trained(tmp_path / "whole", Plan(epochs=4, batch=8))
+    logs = [pd.read_csv(tmp_path / name / "log.csv")[["epoch", "step", "loss"]] for name in ("whole", "parts")]
+    pd.testing.assert_frame_equal(*logs)
+
+
+def test_the_clock_may_jump(tmp_path, monkeypatch):
+    import time
+
+    days = iter(np.random.default_rng(0).integers(-400, 400, 100_000).tolist())
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 + 86400 * next(days))
+    jumping, outcome = trained(tmp_path / "jumping", Plan(epochs=3, batch=8, minutes=0.0))
+    monkeypatch.undo()
+    steady, _ = trained(tmp_path / "steady", Plan(epochs=3, batch=8, minutes=0.0))
+    assert torch.equal(jumping.weights(), steady.weights()) and 0 <= outcome.seconds < 600
+    assert pd.read_csv(tmp_path / "jumping/log.csv")["seconds"].is_monotonic_increasing
+
+
 def test_a_batch_in_parts_is_the_same_step(tmp_path):
     whole, _ = trained(tmp_path / "a", Plan(epochs=4, batch=12))
     parts, _ = trained(tmp_path / "b", Plan(epochs=4, batch=12, accumulate=5))
@@ -127,8 +151,11 @@ def test_no_number_stops_the_training_with_the_last_good_weights(tmp_path):
     task, outcome = trained(tmp_path / "bad", Plan(epochs=9, batch=8), poison=4)
     assert outcome.reason == "the loss became NaN in epoch 4, step 1; the weights of epoch 3 were kept"
     assert outcome.epoch == 3 and torch.equal(task.weights(), good.weights())
-    again, outcome = trained(tmp_path / "bad", Plan(epochs=9, batch=8))
+    again, outcome = trained(tmp_path / "bad", Plan(epochs=9, batch=8), poison=4)
     assert "became NaN" in outcome.reason and torch.equal(again.weights(), good.weights())
+    mended, outcome = trained(tmp_path / "bad", Plan(epochs=9, batch=8))  # the images were to blame
+    whole, _ = trained(tmp_path / "whole", Plan(epochs=9, batch=8))
+    assert outcome.reason == "all 9 epochs are done" and torch.equal(mended.weights(), whole.weights())
 
 
 def test_a_held_out_loss_that_no_longer_falls_stops_it(tmp_path):

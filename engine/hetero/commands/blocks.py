@@ -16,6 +16,7 @@ from hetero.commands import POSITIONAL, check_range, info
 from hetero.commands.resolve import resolve_levels
 from hetero.errors import HeteroError
 from hetero.files import check_folder
+from hetero.locks import hold_result
 from hetero.maps import Ensemble, open_ensemble, write_blocks
 from hetero.maps.blocks import FOLDER, make_blocks
 from hetero.parts import Parts, keep_parts
@@ -82,7 +83,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     if settings.filter:
         kept = np.abs(levels - levels.mean()) <= 2 * levels.std()
     rule = _rule(settings)
-    with ExitStack() as unfinished:
+    with hold_result(settings.out, parents=True), ExitStack() as unfinished:
         found, patterns = _find(settings, ensemble, np.flatnonzero(kept), levels[kept], rule, progress, unfinished)
         blocks = make_blocks(found.masks, ensemble.apix, ensemble.origin, columns=found.evidence)
         left_out = [ensemble.names[i] for i in np.flatnonzero(~kept)] + list(patterns.empty)
@@ -161,7 +162,6 @@ def _find(
 def _parts(settings: Settings, about: dict[str, Any]) -> AbstractContextManager[Parts]:
     """A folder beside ``out`` for what is finished."""
     folder = settings.out.parent / f"{settings.out.name}.parts"
-    folder.parent.mkdir(parents=True, exist_ok=True)
     return keep_parts(folder, about | {"verb": "blocks"})
 
 

@@ -1,6 +1,7 @@
 """``hetero downsample``: particle images made small, centred and windowed once, for all that reads them often."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import time
@@ -15,11 +16,14 @@ import numpy as np
 import hetero
 from hetero.commands import POSITIONAL, check_range, info
 from hetero.files import FolderKind, atomic_folder, check_folder
+from hetero.locks import hold_result
 from hetero.parallel import processors
-from hetero.particles import Particles, Poses, open_particles, write_indices, write_stack, write_star
+from hetero.particles import Particles, Poses, open_particles, write_indices, write_star
+from hetero.particles.growing import grow_stack
 from hetero.particles.open import LISTING
 from hetero.particles.relion import other_columns, star_tables
 from hetero.particles.resample import Sampling, common_sampling, resample_images
+from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
 
 CONFIG, STACK, INDICES = "downsample.json", "particles.mrcs", "ind.pkl"
@@ -32,7 +36,8 @@ class Settings:
     """Make particle images smaller, once: windowed, centred, Fourier-cropped, at one pixel size.
 
     The folder holds particles.mrcs and particles.star, which RELION and every verb here open like any other; particles
-    keep their order. Optics groups with different pixel sizes are brought to one.
+    keep their order. Optics groups with different pixel sizes are brought to one. What was stopped goes on when the
+    same command is given again.
 
     Attributes:
         particles: .star, .cs, .txt or .mrcs.
@@ -81,17 +86,22 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     centred = particles.poses is not None and not settings.keep_shifts
     n = len(particles)
     shifts = particles.poses.shifts if centred else np.zeros((n, 2))
-    with atomic_folder(settings.out, FOLDER) as folder:
-        with write_stack(folder / STACK, n, sampling.box, sampling.apix, half=settings.half) as writer:
-            for images in _resampled(particles, shifts, sampling, settings.threads or processors()):
+    with (
+        hold_result(settings.out, parents=True),
+        keep_parts(f"{settings.out}.parts", _job(settings, particles)) as parts,
+    ):
+        stack = parts.folder / STACK
+        with grow_stack(stack, n, sampling.box, sampling.apix, half=settings.half) as writer:
+            progress(writer.n, n, "downsampling")
+            for images in _resampled(particles, shifts, sampling, settings.threads or processors(), writer.n):
                 writer.append(images)
                 progress(writer.n, n, "downsampling")
-        _write_list(folder, particles, sampling, centred)
-        config = dataclasses.asdict(settings) | {"apix": sampling.apix, "centred": centred}
-        text = json.dumps(
-            {"verb": "downsample", "settings": config, "hetero": hetero.__version__}, default=str, indent=1
-        )
-        (folder / CONFIG).write_text(text)
+        with atomic_folder(settings.out, FOLDER) as folder:
+            _place(stack, folder / STACK)
+            _write_list(folder, particles, sampling, centred)
+            config = dataclasses.asdict(settings) | {"apix": sampling.apix, "centred": centred}
+            about = {"verb": "downsample", "settings": config, "hetero": hetero.__version__}
+            (folder / CONFIG).write_text(json.dumps(about, default=str, indent=1))
     answer = info.run(info.Settings(settings.out))
     return answer | {
         "centred": centred,
@@ -110,11 +120,32 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def _resampled(particles: Particles, shifts: np.ndarray, sampling: Sampling, threads: int) -> Iterator[np.ndarray]:
-    """Small images, in order, a batch at a time; ``threads`` batches are worked on at once."""
+def _job(settings: Settings, particles: Particles) -> dict[str, Any]:
+    """What tells one stack from another; the number of threads does not."""
+    values = {name: value for name, value in dataclasses.asdict(settings).items() if name not in ("out", "threads")}
+    of = hashlib.sha256(particles.rows.tobytes())
+    for array in (particles.stack.file, particles.stack.index, particles.stack.apix, particles.stack.sign):
+        of.update(np.ascontiguousarray(array).tobytes())
+    if particles.poses is not None:
+        of.update(particles.poses.shifts.tobytes())
+    return values | {"verb": "downsample", "of": of.hexdigest()[:16], "hetero": hetero.__version__}
+
+
+def _place(stack: Path, path: Path) -> None:
+    """The finished stack under a second name: the first stays until the folder is in its place."""
+    try:
+        os.link(stack, path)
+    except OSError:  # a file system without links
+        os.replace(stack, path)
+
+
+def _resampled(
+    particles: Particles, shifts: np.ndarray, sampling: Sampling, threads: int, first: int
+) -> Iterator[np.ndarray]:
+    """Small images from ``first`` on, in order, a batch at a time; ``threads`` batches are worked on at once."""
     stack = particles.stack
     size = max(1, _BATCH_BYTES // (4 * stack.box**2))
-    parts = [slice(start, min(start + size, len(stack))) for start in range(0, len(stack), size)]
+    parts = [slice(start, min(start + size, len(stack))) for start in range(first, len(stack), size)]
 
     def work(part: slice) -> np.ndarray:
         return resample_images(stack[part], stack.apix[part], shifts[part], sampling)

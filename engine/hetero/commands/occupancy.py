@@ -39,7 +39,8 @@ class Settings:
         flip: Particles: mirror the decoded maps, as the blocks' ensemble was.
         invert: Particles: change the sign of the decoded maps, as the blocks' ensemble was.
         apix: Particles: Å per voxel at the run's box, for runs that do not say.
-        workers: Particles: processes to share the work.
+        workers: Particles: processes to share the work; without it one for each core where there is much to do and Dask
+            is installed.
         scheduler: Particles: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
     """
 
@@ -59,7 +60,7 @@ class Settings:
     flip: bool = False
     invert: bool = False
     apix: float | None = None
-    workers: int = 1
+    workers: int | None = None
     scheduler: str | None = None
 
 
@@ -174,7 +175,7 @@ def _check_maps_alone(settings: Settings) -> None:
     for name in ("flip", "invert", "apix", "scheduler"):
         if getattr(settings, name):
             raise HeteroError(f"--{name} goes with --particles, and maps are measured as they are.")
-    if settings.workers != 1:
+    if settings.workers is not None:
         raise HeteroError("--workers goes with --particles; maps are measured by one process.")
 
 

@@ -18,8 +18,9 @@ from hetero.errors import HeteroError
 from hetero.files import atomic_path, check_result
 from hetero.foreign import read_csv
 from hetero.latent import Run, View
+from hetero.locks import hold_result
 from hetero.maps import list_maps, read_header
-from hetero.parallel import map_chunks
+from hetero.parallel import local_workers, map_chunks
 from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
 
@@ -80,7 +81,7 @@ def measure_particles(
     out: Path,
     about: dict[str, Any],
     progress: Progress = silent,
-    workers: int = 1,
+    workers: int | None = 1,
     scheduler: str | None = None,
 ) -> pd.DataFrame:
     """Measure, chunk by chunk, and write the table and its sidecar (``OUT.json``): whole or not at all.
@@ -91,18 +92,19 @@ def measure_particles(
         out: ``.csv`` or ``.npz``.
         about: plain values for the sidecar; they also tell this work from another's unfinished parts.
         progress: counts particles.
-        workers: local processes.
+        workers: local processes; None for as many as are worth it (:func:`hetero.parallel.local_workers`).
         scheduler: of a Dask cluster, in their place.
     """
     from hetero.occupancy import write_occupancy
 
     n = len(measurer.rows)
     chunks = [(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
-    with keep_parts(f"{out}.parts", about | _digests(measurer, run)) as parts:
+    with hold_result(out), keep_parts(f"{out}.parts", about | _digests(measurer, run)) as parts:
         missing = [chunk for chunk in chunks if chunk[0] // CHUNK not in parts]
         done = n - sum(stop - start for start, stop in missing)
         progress(done, n, "measuring particles")
-        for (start, stop), values in map_chunks(measurer, missing, workers, scheduler):
+        count = local_workers(len(missing)) if workers is None else workers
+        for (start, stop), values in map_chunks(measurer, missing, count, scheduler):
             parts.save(start // CHUNK, values)
             done += stop - start
             progress(done, n, "measuring particles")
@@ -183,7 +185,7 @@ def _check(settings) -> None:
             ours = False
         if not ours:
             raise HeteroError(f"{beside} is there already and is none of ours; it was kept.")
-    check_range("The number of workers", settings.workers, 1, 1024)
+    check_range("The number of workers", 1 if settings.workers is None else settings.workers, 1, 1024)
 
 
 def _box(settings, run: Run) -> int | None:

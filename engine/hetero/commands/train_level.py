@@ -1,6 +1,6 @@
 """``hetero train-level``: train the level network on simulated maps of structures, or on maps with known levels."""
 
-import hashlib
+import math
 import time
 from dataclasses import dataclass, field
 from functools import reduce
@@ -8,21 +8,27 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from hetero.commands import POSITIONAL
+from hetero.commands.train_level_material import (
+    Material,
+    job_of,
+    read_structures,
+    sha256_of,
+    split_material,
+    start_path,
+)
 from hetero.errors import HeteroError
 from hetero.level.plan import TrainingPlan
-from hetero.maps import read_structure
-from hetero.maps.structures import is_structure_path
+from hetero.locks import hold_result
+from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
-
-_FEWEST_TO_HOLD_OUT = 10  # labelled maps; of fewer all are learned
 
 
 @dataclass(frozen=True)
 class Settings:
     """Train the level network on simulated maps of a folder of structures, on maps with levels of your own, or on both.
+
+    A training that was stopped goes on when the same command is given again.
 
     Attributes:
         structures: Folder of PDB or mmCIF files (also .gz); about a fifth of them is held out and only measured on.
@@ -69,54 +75,78 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         HeteroError: nothing to train on, fewer than three structures, labels that do not fit their maps, a number that
             is too small, or the weights cannot be written.
     """
-    from hetero.level.evaluate import calibrate_error, evaluate_levels, labelled_levels, simulated_levels
-    from hetero.level.networks import LevelNetwork
-    from hetero.level.training import save_network, train_correction
-
     _check(settings)
     start = _starting_network(settings)
     structures = read_structures(settings.structures, progress) if settings.structures else []
-    training, held_out, labelled, kept = _split(settings, structures)
-    plan = _plan(settings, start)
-    losses: list[float] = []
+    material = split_material(settings, structures)
+    with hold_result(settings.out), keep_parts(f"{settings.out}.parts", job_of(settings, material)) as parts:
+        return _work(settings, material, start, parts.folder, progress)
+
+
+def _work(settings: Settings, material: Material, start, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Train, correct, measure, write; what is done is kept in ``folder``."""
+    from hetero.level.evaluate import evaluate_levels, labelled_levels, simulated_levels
+    from hetero.level.kept import KeptTraining
+    from hetero.level.training import save_network
+
+    kept, losses = KeptTraining(folder), []
     began = time.perf_counter()
-    network, prepared = _train(settings, plan, (training, labelled), start, losses, progress)
+    network, prepared = _train(settings, material, start, losses, kept, progress)
     trained = time.perf_counter()
-
-    def known(purpose, from_structures, from_labels, maps):
-        simulated = simulated_levels(from_structures, maps, purpose, settings.seed, settings.max_box)
-        return simulated if from_structures else labelled_levels(from_labels)
-
-    corrected = 0.0
-    if isinstance(network, LevelNetwork) and settings.correction_maps:
-        maps = known("correction", training, labelled, settings.correction_maps)
-        corrected = train_correction(network, maps, settings.seed, progress)
-    if isinstance(network, LevelNetwork) and settings.held_out_maps:
-        maps = known("uncertainty", training, labelled, settings.held_out_maps)
-        network.volume_error.fill_(calibrate_error(network, maps, progress))
+    corrected = _correct(settings, material, network, kept, progress)
     report, label_report = {}, {}
-    if held_out and settings.held_out_maps:
-        tuning = known("tuning", training, [], settings.held_out_maps)
-        tests = known("held out", held_out, [], settings.held_out_maps)
+    if material.held_out and settings.held_out_maps:
+        count, seed, box = settings.held_out_maps, settings.seed, settings.max_box
+        tuning = simulated_levels(material.training, count, "tuning", seed, box)
+        tests = simulated_levels(material.held_out, count, "held out", seed, box)
         report = evaluate_levels(network, tuning, tests, seed=settings.seed, progress=progress)
-    if kept:
-        tuning, tests = labelled_levels(labelled), labelled_levels(kept)
+    if material.kept:
+        tuning, tests = labelled_levels(material.labelled), labelled_levels(material.kept)
         label_report = evaluate_levels(network, tuning, tests, seed=settings.seed, progress=progress)
-    names = [structure.name for structure in held_out]
+    names = [structure.name for structure in material.held_out]
     metadata = {
-        "maps": settings.maps if training and settings.epochs else 0, "labelled": len(labelled),
-        "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box, "start": _sha256(settings.start),
-        "structures": len(training), "held_out": names, "report": report, "label_report": label_report,
+        "maps": settings.maps if material.training and settings.epochs else 0, "labelled": len(material.labelled),
+        "epochs": settings.epochs, "seed": settings.seed, "max_box": settings.max_box,
+        "start": sha256_of(settings.start), "structures": len(material.training), "held_out": names, "report": report,
+        "label_report": label_report,
     }  # fmt: skip
     save_network(settings.out, network, metadata)
     progress(1, 1, "weights are written")
     return {
-        "out": str(settings.out), "simulated": metadata["maps"], "labelled": len(labelled), "epochs": settings.epochs,
-        "seed": settings.seed, "losses": losses, "training_structures": len(training), "held_out": names,
-        "corrected": corrected, "held_out_labels": [str(one.path) for one in kept], "report": report,
-        "label_report": label_report,
+        "out": str(settings.out), "simulated": metadata["maps"], "labelled": metadata["labelled"],
+        "epochs": settings.epochs, "seed": settings.seed, "losses": losses,
+        "training_structures": metadata["structures"], "held_out": names, "corrected": corrected,
+        "held_out_labels": [str(one.path) for one in material.kept], "report": report, "label_report": label_report,
         "seconds": {"preparing": round(prepared - began, 1), "training": round(trained - prepared, 1)},
     }  # fmt: skip
+
+
+def _correct(settings: Settings, material: Material, network, kept, progress: Progress) -> float:
+    """Fit the correction and the uncertainty of a network of ours; how much of the correction counts."""
+    from hetero.level.evaluate import calibrate_error, labelled_levels, simulated_levels
+    from hetero.level.networks import LevelNetwork
+    from hetero.level.training import train_correction
+
+    if not isinstance(network, LevelNetwork):
+        return 0.0
+
+    def known(purpose, maps):
+        if not material.training:
+            return labelled_levels(material.labelled)
+        return simulated_levels(material.training, maps, purpose, settings.seed, settings.max_box)
+
+    stage, corrected = kept.state.get("stage"), kept.state.get("corrected", 0.0)
+    if stage in ("corrected", "measured"):
+        network.load_state_dict(kept.state["network"])
+    elif settings.correction_maps:
+        maps = known("correction", settings.correction_maps)
+        corrected = train_correction(network, maps, settings.seed, progress)
+        kept.save_network(network, stage="corrected", corrected=corrected)
+    if settings.held_out_maps and stage != "measured":
+        maps = known("uncertainty", settings.held_out_maps)
+        network.volume_error.fill_(calibrate_error(network, maps, progress))
+        kept.save_network(network, stage="measured", corrected=corrected)
+    return corrected
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -166,20 +196,6 @@ def _check(settings: Settings) -> None:
         raise HeteroError("Nothing to train on; give a folder of structures, --labels or --emdb.")
 
 
-def _split(settings: Settings, structures: list) -> tuple[list, list, list, list]:
-    """Structures to train on and held out, labelled maps to train on and held out."""
-    from hetero.level.examples import split_structures
-    from hetero.level.labels import read_emdb_folder, read_labels
-
-    training, held_out = split_structures(structures, TrainingPlan.held_out, settings.seed) if structures else ([], [])
-    labelled = read_labels(settings.labels) if settings.labels else []
-    labelled += read_emdb_folder(settings.emdb) if settings.emdb else []
-    away = round(TrainingPlan.held_out * len(labelled)) if len(labelled) >= _FEWEST_TO_HOLD_OUT else 0
-    order = np.random.default_rng([settings.seed, 7]).permutation(len(labelled))
-    kept = [labelled[i] for i in sorted(order[:away])]
-    return training, held_out, [labelled[i] for i in sorted(order[away:])], kept
-
-
 def _plan(settings: Settings, start) -> TrainingPlan:
     """A start is left slowly, and on a handful of labelled maps very slowly."""
     slower = (2 if settings.structures else 4) if start else 1
@@ -190,11 +206,11 @@ def _plan(settings: Settings, start) -> TrainingPlan:
     )  # fmt: skip
 
 
-def _train(settings, plan, material, start, losses, progress):
+def _train(settings: Settings, material: Material, start, losses: list, kept, progress: Progress):
     """The trained network, and when its material was ready."""
-    training, labelled = material
     if settings.epochs == 0:
         return start, time.perf_counter()
+    plan, training, labelled = _plan(settings, start), material.training, material.labelled
 
     def report(epoch, loss):
         losses.append(loss)
@@ -207,12 +223,17 @@ def _train(settings, plan, material, start, losses, progress):
         known = ((one.volume, one.level) for one in chain(simulated, labelled_levels(labelled)))
         return train_published(known, plan, progress, report, start), time.perf_counter()
     from hetero.level.examples import joined, labelled_examples, simulate_examples
-    from hetero.level.training import train_network
+    from hetero.level.training import train_network, trained_network
 
+    if "stage" in kept.state:
+        losses += [math.fsum(epoch) / len(epoch) for epoch in kept.state["losses"]]
+        return trained_network(kept), time.perf_counter()
     parts = [simulate_examples(training, plan, progress)] if training else []
     parts += [labelled_examples(labelled, plan, progress)] if labelled else []
     prepared = time.perf_counter()
-    return train_network(reduce(joined, parts), plan, progress, report, start), prepared
+    network = train_network(reduce(joined, parts), plan, progress, report, start, kept)
+    kept.save(stage="trained")
+    return network, prepared
 
 
 def _starting_network(settings: Settings):
@@ -220,36 +241,7 @@ def _starting_network(settings: Settings):
 
     if settings.start is None:
         return None
-    network = load_network(_start_path(settings.start))
+    network = load_network(start_path(settings.start))
     if not isinstance(network, LevelNetwork if settings.network == "ours" else PublishedLevelNetwork):
         raise HeteroError(f"{settings.start} holds the other network than --network {settings.network} asks for.")
     return network
-
-
-def _start_path(start: str) -> Path:
-    from hetero.level.predict import PACKAGED_WEIGHTS
-
-    return PACKAGED_WEIGHTS if start == "packaged" else Path(start)
-
-
-def _sha256(start: str | None) -> str | None:
-    return hashlib.sha256(_start_path(start).read_bytes()).hexdigest() if start else None
-
-
-def read_structures(folder: Path, progress: Progress = silent) -> list:
-    """All structures of a folder, in the order of their names.
-
-    Raises:
-        HeteroError: not a folder, or fewer than three structures in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise HeteroError(f"{folder} is not a folder; a folder of PDB or mmCIF files was expected.")
-    paths = sorted(path for path in folder.iterdir() if is_structure_path(path))
-    structures = []
-    for i, path in enumerate(paths):
-        progress(i, len(paths), f"reading {path.name}")
-        structures.append(read_structure(path))
-    if len(structures) < 3:
-        raise HeteroError(f"{folder} holds {len(structures)} structures; at least 3 were expected.")
-    return structures

@@ -9,6 +9,7 @@ import numpy as np
 
 from hetero.commands import POSITIONAL, check_range
 from hetero.files import atomic_folder, check_folder
+from hetero.locks import hold_result
 from hetero.particles import open_particles
 from hetero.progress import Progress, silent
 
@@ -73,11 +74,12 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     box = settings.box or min(particles.box - particles.box % 2, _LARGEST_BOX)
     plan = Plan(settings.zdim, box, settings.radius, settings.iterations, settings.seed)
     check_particles(particles, plan)
-    model = fit_linear(particles, plan, progress)
     apix = particles.apix * particles.box / box
     config = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(settings).items()}
-    with atomic_folder(settings.out, FOLDER) as folder:
-        write_linear(folder, model, particles.rows, apix, {"verb": "train-linear", **config})
+    with hold_result(settings.out, parents=True):
+        model = fit_linear(particles, plan, progress)
+        with atomic_folder(settings.out, FOLDER) as folder:
+            write_linear(folder, model, particles.rows, apix, {"verb": "train-linear", **config})
     table = component_table(model, apix).astype(object)
     agree = int(np.argmax(np.append(model.fsc[0, 1:], -1) < 0.143))
     return {

@@ -84,7 +84,8 @@ class Settings:
         accumulate: Parts that a batch is taken in, for less memory of a GPU.
         device: cpu, cuda or mps; without it the best there is.
         threads: Processors to use; without it all.
-        memory: GB of memory for transformed images; beyond it they are kept in a file in the folder while training.
+        memory: GB of memory for transformed images; beyond it they are kept in a file in the folder while training, and
+            always under torchrun, so that the processes of a computer share them.
         no_cache: Transform images whenever they are read, instead of that file.
         minutes: Between checkpoints within an epoch.
     """
@@ -171,7 +172,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         )
         cache = None if settings.no_cache else settings.out / CACHE
         settings.out.mkdir(parents=True, exist_ok=True)
-        images = _prepare(team, lambda: prepare_images(particles, preset.window, settings.memory, cache, progress))
+        memory = 0 if team.size > 1 else settings.memory  # a file is read once a node, whoever asks for it
+        images = _prepare(team, lambda: prepare_images(particles, preset.window, memory, cache, progress))
         if team.leads:
             write_config(settings.out / CONFIG, config)
         if len(group) > 1:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hetero.checkpoints import CHECKPOINT, newest_whole
 from hetero.commands import check_range
 from hetero.drgn.presets import PRESETS, Preset
 from hetero.errors import HeteroError
-from hetero.latent import CHECKPOINT, newest_whole
 from hetero.maps import MapWarning
 from hetero.particles import Particles
 from hetero.progress import Progress

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hetero.errors import HeteroError
-from hetero.files import LOCK, check_free
 from hetero.latent import RunConfig, read_config
+from hetero.locks import LOCK, check_free
 
 
 def check_training_folder(out: Path, config: RunConfig, made: Collection[str], may_change: Collection[str]) -> None:

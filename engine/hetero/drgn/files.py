@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from hetero.checkpoints import write_checkpoint
 from hetero.drgn.base import Base
 from hetero.drgn.decoder import CoordinateDecoder, decoder_with
 from hetero.drgn.shape import DecoderShape
 from hetero.drgn.volumes import VolumeDecoder
 from hetero.errors import HeteroError
-from hetero.files import atomic_path
-from hetero.latent import Run, Weights, open_own, read_checkpoint, set_aside
+from hetero.latent import Run, Weights, open_own, read_checkpoint
 
 FORMAT = "hetero drgn decoder 1"
 
@@ -40,9 +40,7 @@ def save_checkpoint(
     ours = {"format": FORMAT, "shape": network.shape.as_dict(), "state": state, "sd": sd, "mean": mean, "epoch": epoch}
     if base is not None:
         ours["base"] = base.tensors()
-    set_aside(path)
-    with atomic_path(path) as temporary:
-        torch.save(more | ours, temporary)
+    write_checkpoint(path, more | ours)
 
 
 def load_checkpoint(path: Path | str) -> tuple[CoordinateDecoder, dict[str, Any]]:

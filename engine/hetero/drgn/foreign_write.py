@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import yaml
 
+from hetero.checkpoints import save_tensors
 from hetero.drgn.decoder import CoordinateDecoder
 from hetero.drgn.foreign_weights import column_order
 from hetero.files import atomic_path
@@ -37,8 +38,7 @@ def write_weights(path: Path | str, network: CoordinateDecoder, sd: float, mean:
     """Write a ``weights.N.pkl``; whole or not at all."""
     checkpoint = {"norm": [mean, sd], "epoch": epoch, "model_state_dict": cryodrgn_state(network)}
     checkpoint["optimizer_state_dict"] = {"state": {}, "param_groups": []}
-    with atomic_path(path) as temporary:
-        torch.save(checkpoint, temporary)
+    save_tensors(path, checkpoint)
 
 
 def cryodrgn_config(network: CoordinateDecoder, sd: float, mean: float, **dataset: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hetero.checkpoints import newest_whole
 from hetero.drgn.autoencoder import Autoencoder
 from hetero.drgn.base import Base, BaseSlices
 from hetero.drgn.decoder import CoordinateDecoder
@@ -18,7 +19,7 @@ from hetero.drgn.poses import PoseTable, Refinement, refined
 from hetero.drgn.presets import Preset
 from hetero.drgn.shape import DecoderShape
 from hetero.drgn.start import Start
-from hetero.latent import CHECKPOINT, LATENTS, Latents, newest_whole, write_latents
+from hetero.latent import CHECKPOINT, LATENTS, Latents, write_latents
 from hetero.particles.refined_poses import write_refined_poses
 from hetero.training.plan import stage_of
 from hetero.training.team import Team

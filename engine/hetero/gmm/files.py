@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
+from hetero.checkpoints import write_checkpoint
 from hetero.errors import HeteroError
-from hetero.files import atomic_path
 from hetero.gmm.decoder import GaussianDecoder
 from hetero.gmm.model import GaussianModel
 from hetero.gmm.networks import DynamicModel, NetworkShape
 from hetero.gmm.scene import Cloud, model_of
-from hetero.latent import Run, Weights, open_own, read_checkpoint, set_aside
+from hetero.latent import Run, Weights, open_own, read_checkpoint
 
 FORMAT = "hetero gmm 1"
 
@@ -34,9 +34,7 @@ def save_checkpoint(path: Path | str, network: DynamicModel, frame: GaussianMode
         "state": state, "grid": {"box": frame.box, "apix": frame.apix, "origin": frame.origin.tolist()},
         "epoch": epoch,
     }  # fmt: skip
-    set_aside(path)
-    with atomic_path(path) as temporary:
-        torch.save(more | ours, temporary)
+    write_checkpoint(path, more | ours)
 
 
 def load_checkpoint(path: Path | str) -> tuple[DynamicModel, GaussianModel, dict[str, Any]]:

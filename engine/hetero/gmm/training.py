@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hetero.checkpoints import newest_whole
 from hetero.files import atomic_path
 from hetero.gmm.dynamic import DynamicLoss
 from hetero.gmm.features import feature_count, gradient_features
@@ -21,7 +22,7 @@ from hetero.gmm.networks import DynamicModel, NetworkShape, Varying
 from hetero.gmm.posterior import Posterior, covariance_of, refine_latents
 from hetero.gmm.presets import Preset
 from hetero.gmm.scene import cloud_of
-from hetero.latent import CHECKPOINT, LATENTS, Latents, newest_whole, write_latents
+from hetero.latent import CHECKPOINT, LATENTS, Latents, write_latents
 from hetero.particles import Poses
 from hetero.progress import Progress, silent
 from hetero.training.plan import Plan

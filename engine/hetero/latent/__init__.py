@@ -1,16 +1,13 @@
 """Latent spaces: the noun Run, whichever system trained it."""
 
+from hetero.checkpoints import CHECKPOINT, read_checkpoint
 from hetero.latent.files import (
-    CHECKPOINT,
     CONFIG,
     LATENTS,
     Latents,
     RunConfig,
-    newest_whole,
-    read_checkpoint,
     read_config,
     read_latents,
-    set_aside,
     write_config,
     write_latents,
 )
@@ -20,7 +17,6 @@ from hetero.latent.run import Decoder, Run
 from hetero.latent.view import View
 
 __all__ = [
-    "CHECKPOINT", "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "Weights", "newest_whole",
-    "open_own", "point_table", "read_checkpoint", "read_config", "read_latents", "read_points", "set_aside",
-    "write_config", "write_latents",
+    "CHECKPOINT", "CONFIG", "LATENTS", "Decoder", "Latents", "Run", "RunConfig", "View", "Weights", "open_own",
+    "point_table", "read_checkpoint", "read_config", "read_latents", "read_points", "write_config", "write_latents",
 ]  # fmt: skip

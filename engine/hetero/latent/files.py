@@ -1,10 +1,6 @@
 """A run of ours on disk, apart from its weights: ``config.json``, and arrays alone in ``latents.npz``."""
 
 import json
-import os
-import shutil
-import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +10,9 @@ import numpy as np
 import hetero
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.foreign import check_torch_archive, is_whole_archive, read_npz
-from hetero.maps import MapWarning
+from hetero.foreign import read_npz
 
 CONFIG = "config.json"
-CHECKPOINT = "checkpoint.pt"
-PREVIOUS = "checkpoint.previous.pt"
 LATENTS = "latents.npz"
 FORMAT = "hetero run 1"
 
@@ -115,66 +108,3 @@ def read_config(folder: Path | str) -> RunConfig | None:
     if values["box"] < 2 or not 0 < values["apix"] < 1e6:
         raise HeteroError(f"{path} gives a box of {values['box']} voxels of {values['apix']:g} Å; the file is damaged.")
     return RunConfig(**{name: values[name] for name in kinds})
-
-
-def read_checkpoint(path: Path | str, kind: str, what: str, verb: str) -> dict[str, Any]:
-    """What a run's ``checkpoint.pt`` holds, on the CPU: tensors and plain values alone. Nothing in it is run.
-
-    Args:
-        path: the file.
-        kind: its ``format``.
-        what: and in words, for messages.
-        verb: that writes such files.
-
-    Raises:
-        HeteroError: not there, or not such a file.
-    """
-    import torch
-
-    path = Path(path)
-    check_torch_archive(path, "the weights of a run")
-    if not is_whole_archive(path):
-        raise HeteroError(f"{path} is damaged: what it holds is not what was written (its checksums differ).")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no list of what a damaged file makes it raise
-        raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
-    if not isinstance(found, dict) or found.get("format") != kind:
-        raise HeteroError(f"{path} holds no {what}; a file written by hetero {verb} was expected.")
-    return found
-
-
-def set_aside(path: Path | str) -> None:
-    """Keep a checkpoint as the one before, for when a new one takes its place; a damaged one is not kept."""
-    path = Path(path)
-    if is_whole_archive(path):
-        with atomic_path(path.with_name(PREVIOUS)) as temporary:
-            temporary.unlink()
-            try:
-                os.link(path, temporary)
-            except OSError:  # a file system without links
-                shutil.copyfile(path, temporary)
-
-
-def newest_whole(path: Path | str, read: Callable[[Path], Any]) -> Any:
-    """What ``read`` gives of a checkpoint, or of the one before where it is damaged; None where there is none.
-
-    Raises:
-        HeteroError: both are damaged; speaks of the newer one.
-
-    Warns:
-        MapWarning: the one before is used.
-    """
-    path = Path(path)
-    before = path.with_name(PREVIOUS)
-    if not path.is_file() and not before.is_file():
-        return None
-    try:
-        return read(path)
-    except HeteroError as error:
-        try:
-            found = read(before)
-        except HeteroError:
-            raise error from None
-        warnings.warn(f"{error} Training goes on from the one before, {before}.", MapWarning, stacklevel=2)
-        return found

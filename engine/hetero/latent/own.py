@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hetero.checkpoints import CHECKPOINT, newest_whole
 from hetero.errors import HeteroError
-from hetero.latent.files import CHECKPOINT, LATENTS, read_config, read_latents
+from hetero.latent.files import LATENTS, read_config, read_latents
 from hetero.latent.run import Decoder, Run
 
 
@@ -33,6 +34,9 @@ def open_own(folder: Path | str, load: Callable[[Path], Weights]) -> Run:
         folder: of the run.
         load: the system's reader of ``checkpoint.pt``.
 
+    Warns:
+        MapWarning: the checkpoint is damaged, and the one before was opened.
+
     Raises:
         HeteroError: a file that is missing or damaged, or files that do not belong together.
     """
@@ -40,7 +44,8 @@ def open_own(folder: Path | str, load: Callable[[Path], Weights]) -> Run:
     config = read_config(folder)
     if config is None:
         raise HeteroError(f"{folder} holds no config.json of a run.")
-    weights = load(folder / CHECKPOINT)
+    path = folder / CHECKPOINT
+    weights = newest_whole(path, load) or load(path)
     latents = read_latents(folder / LATENTS)
     if weights.box != config.box or latents.mean.ndim != 2 or latents.mean.shape[1] != weights.zdim:
         raise HeteroError(

@@ -116,7 +116,7 @@ def calibrate_error(network, maps: Iterable[KnownLevel], progress: Progress = si
     for i, known in enumerate(maps):
         progress(i, 0, "measuring the uncertainty")
         ((_, answer),) = network_levels([known.volume], network)
-        if not isinstance(answer, HeteroError):
+        if not isinstance(answer, HeteroError) and answer.error > 0:  # of a network hardly trained it may round to 0
             ratios.append(abs(_log_ratio(known.volume.data, answer.level, known.level)) / answer.error)
     return float(np.quantile(ratios, _WITHIN)) * float(network.volume_error) if ratios else 1.0
 

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 
 import hetero
+from hetero.checkpoints import save_tensors
 from hetero.errors import HeteroError
-from hetero.files import atomic_path
 from hetero.level.correction import FEATURES, LARGEST
 from hetero.level.evaluate import KnownLevel
 from hetero.level.examples import Examples
+from hetero.level.kept import KeptTraining
 from hetero.level.networks import FORMAT, CorrectionNetwork, EnvelopeNetwork, LevelNetwork, PublishedLevelNetwork
 from hetero.level.normalise import LevelScale, normalise_level
 from hetero.level.plan import TrainingPlan
@@ -96,10 +97,12 @@ def train_network(
     progress: Progress = silent,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     start: LevelNetwork | None = None,
+    kept: KeptTraining | None = None,
 ) -> LevelNetwork:
     """Train on framed maps, from random weights or from those of ``start``, which stays as it is.
 
-    ``report(epoch, mean loss)`` is called after each epoch with the loss of the envelope.
+    ``report(epoch, mean loss)`` is called after each epoch with the loss of the envelope. What ``kept`` holds of the
+    same training is gone on from, bit for bit.
 
     Raises:
         HeteroError: fewer maps than one batch.
@@ -109,6 +112,47 @@ def train_network(
         raise HeteroError(f"{maps} maps are fewer than one batch of {plan.batch}; give more maps.")
     torch.set_num_threads(plan.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    kept = KeptTraining() if kept is None else kept
+    network = _first_network(plan, start, device)
+    parts = [
+        _Part(network.finder, examples.coarse, examples.coarse_envelopes),
+        _Part(network.envelope, examples.fine, examples.fine_envelopes),
+    ]
+    steps = maps // plan.batch
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps * plan.epochs)
+    if "network" in kept.state:
+        network.load_state_dict(kept.state["network"])
+        optimiser.load_state_dict(kept.state["optimiser"])
+        schedule.load_state_dict(kept.state["schedule"])
+    done: list[list[float]] = [list(epoch) for epoch in kept.state.get("losses", [])]
+    rng = np.random.default_rng([plan.seed, 2])
+
+    def keep():
+        state = {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+        kept.save_network(network, **state, losses=done)
+
+    for epoch in range(plan.epochs):
+        order = rng.permutation(maps)
+        if epoch == len(done):
+            done.append([])
+        losses = done[epoch]
+        for step in range(len(losses), steps):
+            progress(epoch * steps + step, steps * plan.epochs, f"training, epoch {epoch + 1} of {plan.epochs}")
+            chosen = torch.from_numpy(order[step * plan.batch : (step + 1) * plan.batch])
+            optimiser.zero_grad()
+            for part in parts:  # the two networks share no weight, so their gradients do not mix
+                loss = part.learn(chosen, device, plan.bfloat16)
+            optimiser.step()
+            schedule.step()
+            losses.append(loss)
+            if kept.due or step == steps - 1:
+                keep()
+        report(epoch, math.fsum(losses) / len(losses))
+    return network.cpu().eval()
+
+
+def _first_network(plan: TrainingPlan, start: LevelNetwork | None, device: str) -> LevelNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         network = copy.deepcopy(start) if start else LevelNetwork()
@@ -117,33 +161,14 @@ def train_network(
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm3d):
                 module.eval()
-    parts = [
-        _Part(network.finder, examples.coarse, examples.coarse_envelopes),
-        _Part(network.envelope, examples.fine, examples.fine_envelopes),
-    ]
-    steps = maps // plan.batch
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps * plan.epochs)
-    rng = np.random.default_rng([plan.seed, 2])
-    for epoch in range(plan.epochs):
-        order, losses = rng.permutation(maps), []
-        for step in range(steps):
-            progress(epoch * steps + step, steps * plan.epochs, f"training, epoch {epoch + 1} of {plan.epochs}")
-            chosen = torch.from_numpy(order[step * plan.batch : (step + 1) * plan.batch])
-            optimiser.zero_grad()
-            for part in parts:  # the two networks share no weight, so their gradients do not mix
-                features = part.features[chosen].to(device).float()
-                with torch.autocast(device, torch.bfloat16, enabled=plan.bfloat16):
-                    log_odds, spread = part.network(features)
-                truth = part.envelopes[chosen].to(device).float()
-                loss = envelope_loss(log_odds.float(), spread.float(), features, truth)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(part.network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
-        report(epoch, math.fsum(losses) / len(losses))
-    return network.cpu().eval()
+    return network
+
+
+def trained_network(kept: KeptTraining) -> LevelNetwork:
+    """The network that ``kept`` holds, as :func:`train_network` answers with it."""
+    network = LevelNetwork().to(memory_format=torch.channels_last_3d)
+    network.load_state_dict(kept.state["network"])
+    return network.eval()
 
 
 def train_correction(
@@ -157,7 +182,9 @@ def train_correction(
     Returns:
         that share; 0 where there are too few molecules to tell, or none of it helps.
     """
-    network.correction = CorrectionNetwork()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.correction = CorrectionNetwork()
     fits = _Fits.of(network, maps, progress)
     groups = np.unique(fits.groups)
     away = np.random.default_rng([seed, 8]).permutation(groups)[: len(groups) // 5]
@@ -248,6 +275,17 @@ class _Part:
     features: torch.Tensor
     envelopes: torch.Tensor
 
+    def learn(self, chosen: torch.Tensor, device: str, bfloat16: bool) -> float:
+        """The loss on some maps; its gradient, clipped, is in the network's weights."""
+        features = self.features[chosen].to(device).float()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            log_odds, spread = self.network(features)
+        truth = self.envelopes[chosen].to(device).float()
+        loss = envelope_loss(log_odds.float(), spread.float(), features, truth)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        return loss.item()
+
 
 def save_network(path: Path | str, network: LevelNetwork | PublishedLevelNetwork, metadata: dict) -> None:
     """Write weights that ``torch.load(weights_only=True)`` reads, whole or not at all.
@@ -258,5 +296,4 @@ def save_network(path: Path | str, network: LevelNetwork | PublishedLevelNetwork
     versions = {"hetero": hetero.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
     ours = isinstance(network, LevelNetwork)
     weights = {"format": FORMAT, "state": state} if ours else {"model_state_dict": state}
-    with atomic_path(path) as temporary:
-        torch.save({**weights, "metadata": {**metadata, "versions": versions}}, temporary)
+    save_tensors(path, {**weights, "metadata": {**metadata, "versions": versions}})

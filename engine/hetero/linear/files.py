@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetero.checkpoints import save_tensors
 from hetero.errors import HeteroError
-from hetero.files import FolderKind, atomic_path
+from hetero.files import FolderKind
 from hetero.latent import (
     CHECKPOINT,
     CONFIG,
@@ -52,8 +53,7 @@ def write_linear(folder: Path, model: LinearModel, rows: np.ndarray, apix: float
     }  # fmt: skip
     pd.DataFrame(of_particles).to_csv(folder / PARTICLES, index=False)
     tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(model, name))) for name in _KEPT}
-    with atomic_path(folder / CHECKPOINT) as temporary:
-        torch.save({"format": FORMAT, **tensors}, temporary)
+    save_tensors(folder / CHECKPOINT, {"format": FORMAT, **tensors})
 
 
 def component_table(model: LinearModel, apix: float) -> pd.DataFrame:

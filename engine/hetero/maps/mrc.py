@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 from mrcfile.mrcinterpreter import MrcInterpreter
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, MapWarning
 from hetero.files import atomic_path
 from hetero.foreign import check_file, reason
 from hetero.maps.volume import Volume
@@ -19,11 +19,8 @@ from hetero.maps.volume import Volume
 SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
 _FREE_BYTES = 1 << 30  # a packed map may unfold to this, however small it is: a mask packs well
 _MOST_UNPACKED = 100  # and beyond that to so many times its size
+_LABEL = b"Hetero: crc32 of the values "
 _REAL_MODES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
-
-
-class MapWarning(UserWarning):
-    """Something in a map file had to be assumed; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def read_map(path: Path | str) -> Volume:
         HeteroError: as :func:`read_header`, or the map holds NaN or infinite values.
 
     Warns:
-        MapWarning: the header has no voxel size (1 Å is assumed).
+        MapWarning: the header has no voxel size (1 Å is assumed); or the map was written by us, and changed since.
     """
     path = Path(path)
     header = read_header(path)  # first: a header that promises too much must not make us allocate it
@@ -88,6 +85,7 @@ def read_map(path: Path | str) -> Volume:
             raise HeteroError(
                 f"{path} is truncated: it ends before the {_text(header.shape)} voxels its header promises."
             )
+        whole = _is_as_written(mrc)
         data = np.ascontiguousarray(np.transpose(mrc.data, _file_axes(mrc.header)), dtype=np.float32)
     for note in header.notes:
         warnings.warn(f"{path.name}: {note}", MapWarning, stacklevel=2)
@@ -96,16 +94,33 @@ def read_map(path: Path | str) -> Volume:
         raise HeteroError(
             f"{path} holds {bad:,} values that are not numbers (NaN or infinite); a finite map was expected."
         )
+    if not whole:
+        warnings.warn(
+            f"{path} does not hold the values that Hetero wrote into it (their checksum differs): it is damaged, or "
+            "was changed since.",
+            MapWarning,
+            stacklevel=2,
+        )
     return Volume(data, header.apix, header.origin, map_name(path))
 
 
 def write_map(path: Path | str, volume: Volume, dtype: type = np.float32) -> None:
-    """Write ``volume`` as an MRC2014 map of number type ``dtype``; the file appears whole or not at all."""
+    """Write ``volume`` as an MRC2014 map of number type ``dtype``; the file appears whole or not at all.
+
+    A label in its header holds the values' checksum, in place of the time: the same map is the same file.
+    """
     with atomic_path(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.ascontiguousarray(volume.data, dtype=dtype))
         mrc.voxel_size = tuple(float(a) for a in volume.apix[::-1])
         mrc.header.origin = tuple(float(o) for o in volume.origin[::-1])
         mrc.set_volume()
+        mrc.header.label[0] = _LABEL + f"{zlib.crc32(mrc.data):08x}".encode()
+
+
+def _is_as_written(mrc) -> bool:
+    """Whether the values have the checksum that we wrote beside them; true of maps that have none."""
+    label = bytes(mrc.header.label[0])
+    return not label.startswith(_LABEL) or label[len(_LABEL) :].strip() == f"{zlib.crc32(mrc.data):08x}".encode()
 
 
 def _open(path: Path, header_only: bool = False):

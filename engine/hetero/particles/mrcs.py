@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hetero.errors import HeteroError
+from hetero.errors import HeteroError, Interrupted
 from hetero.files import atomic_path
 from hetero.foreign import check_file
 
 SUFFIXES = (".mrcs", ".mrc", ".st", ".stk")
-_HEADER = 1024
+HEADER_BYTES = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", 101: "u1"}  # 101: two 4-bit numbers a byte
 _PACKED = 101
 _OTHER_MODES = {3: "complex numbers", 4: "complex numbers", 16: "colours"}
@@ -79,7 +79,7 @@ class StackFile:
                     file.seek(self.offset + int(indices[start]) * self.bytes_per_image)
                     _fill(file, raw[start:end])
         except (OSError, EOFError) as error:
-            raise HeteroError(f"{self.path} cannot be read any more: {str(error).rstrip('.').lower()}.") from error
+            raise Interrupted(f"{self.path} cannot be read any more: {str(error).rstrip('.').lower()}.") from error
         if self.mode == _PACKED:
             raw = raw.reshape(len(raw), rows, -1)
             return np.stack([raw & 15, raw >> 4], axis=-1).reshape(len(raw), rows, -1)[..., :columns].astype(np.float32)
@@ -106,7 +106,7 @@ def read_stack_header(path: Path | str) -> StackFile:
     try:
         size = check_file(path, "an MRC stack")
         with open(path, "rb") as file:
-            header = file.read(_HEADER)
+            header = file.read(HEADER_BYTES)
     except OSError as error:
         raise HeteroError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     if header[:2] == b"\x1f\x8b":
@@ -125,7 +125,7 @@ def read_stack_header(path: Path | str) -> StackFile:
         (n, rows, columns),
         mode,
         np.dtype(_number_type(header, order, mode)).newbyteorder(order),
-        _HEADER + max(extended, 0),
+        HEADER_BYTES + max(extended, 0),
         _pixel_size(header, order, columns),
     )
     expected = found.offset + n * found.bytes_per_image
@@ -153,7 +153,7 @@ def write_stack(path: Path | str, n: int, box: int, apix: float, half: bool = Fa
         HeteroError: the file cannot be written, or fewer than ``n`` images came.
     """
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(b"\0" * _HEADER)
+        file.write(b"\0" * HEADER_BYTES)
         writer = StackWriter(file, box, np.dtype("<f2" if half else "<f4"))
         yield writer
         if writer.n != n:
@@ -204,7 +204,7 @@ class StackWriter:
 
 def _byte_order(header: bytes) -> str | None:
     """``<`` or ``>``, by what makes sense: machine stamps are often wrong or missing."""
-    if len(header) < _HEADER:
+    if len(header) < HEADER_BYTES:
         return None
     for order in "<>":
         columns, rows, n, mode = np.frombuffer(header, order + "i4", 4).tolist()

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import os
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hetero.files import atomic_path
+from hetero.errors import Interrupted
+from hetero.files import atomic_path, reason
 
 
 class TrainingLog:
@@ -20,7 +23,7 @@ class TrainingLog:
 
     def __init__(self, path: Path | str, kept: tuple[int, int] = (0, 0)):
         self.path = Path(path)
-        rows = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame({"epoch": [], "step": []})
+        rows = _whole_rows(self.path)
         known = (rows["epoch"] < kept[0]) | ((rows["epoch"] == kept[0]) & (rows["step"] <= kept[1]))
         self.rows: list[dict[str, Any]] = rows[known].to_dict("records")
         if len(self.rows):
@@ -42,5 +45,21 @@ class TrainingLog:
             writer.writeheader()
         writer.writerow(row)
         self.rows.append(row)
-        with open(self.path, "a", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
+        try:
+            with open(self.path, "a", encoding="utf-8", newline="") as file:
+                file.write(text.getvalue())
+                file.flush()
+                os.fsync(file.fileno())  # before the checkpoint that says that it is there
+        except OSError as error:
+            raise Interrupted(f"Cannot write {self.path}: {reason(error)}.") from error
+
+
+def _whole_rows(path: Path) -> pd.DataFrame:
+    """The table up to the first line that a crash left half-written."""
+    raw = path.read_bytes() if path.is_file() else b""
+    lines = raw[: raw.rfind(b"\n") + 1].decode(errors="replace").splitlines(keepends=True)
+    width = lines[0].count(",") if lines else 0
+    whole = list(takewhile(lambda line: line.count(",") == width and "\0" not in line, lines))
+    if not whole or not whole[0].startswith("epoch,step,"):
+        return pd.DataFrame({"epoch": [], "step": []})
+    return pd.read_csv(io.StringIO("".join(whole)))

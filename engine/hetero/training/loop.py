@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hetero.files import hold
+from hetero.locks import hold
 from hetero.progress import Progress, silent
 from hetero.training.log import TrainingLog
 from hetero.training.plan import Plan
@@ -96,7 +96,7 @@ class _Training:
         done = (self.at.epoch, self.at.step) if self.at.step else (self.at.epoch - 1, self._steps())
         self.log = TrainingLog(log, done) if team.leads else None
         self.clock = _Clock(self.log.seconds if self.log else (0.0, 0.0))
-        self.saved = time.monotonic()
+        self.saved, self.due = time.monotonic(), False
         if state is None:
             self._save()
 
@@ -152,7 +152,7 @@ class _Training:
                 return False
             self._row(means, at.step == steps)
             total, since = {}, 0
-            if at.step < steps and time.monotonic() - self.saved > 60 * self.plan.minutes and self.team.size == 1:
+            if at.step < steps and self.due:
                 self._save()
         return True
 
@@ -200,8 +200,10 @@ class _Training:
         return {name: value.to(self.team.device, non_blocking=True) for name, value in batch.items()}
 
     def _means(self, total: dict[str, torch.Tensor], steps: int) -> dict[str, float]:
-        values = self.team.sum(np.array([float(v) for v in total.values()])) / (steps * self.team.size)
-        return dict(zip(total, values.tolist(), strict=True))
+        late = self.team.leads and time.monotonic() - self.saved > 60 * self.plan.minutes
+        *values, late = self.team.sum(np.array([*(float(v) for v in total.values()), late]))
+        self.due = late > 0  # the leader's clock counts, and all hear of it at the same step
+        return {name: float(value) / (steps * self.team.size) for name, value in zip(total, values, strict=True)}
 
     def _row(self, means: dict[str, float], whole: bool) -> None:
         at = self.at
@@ -252,8 +254,8 @@ class _Training:
         here = f"epoch {at.epoch}, step {at.step}" if at.step else f"epoch {at.epoch - 1}"
         if at.epoch == 1 and not at.step:
             here = "the start"
+        # Not saved: where the images were to blame, the same command goes on once they are mended.
         at.stopped = f"{why}; the weights of {here} were kept"
-        self._save()
 
 
 def _ahead(function: Callable, values: Iterable) -> Iterator:

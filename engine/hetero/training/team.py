@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +12,8 @@ import torch
 from torch import distributed, nn
 
 from hetero.errors import HeteroError
+
+_GO_ON = "the same command, with any number of processes, goes on from the last checkpoint."
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def join_team(device: str | None = None) -> Iterator[Team]:
         device: ``cpu``, ``cuda`` or ``mps``; the best there is, if not given.
 
     Raises:
-        HeteroError: no such device here.
+        HeteroError: no such device here; or another process of the team has ended.
     """
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = _device(device, local)
@@ -69,10 +73,39 @@ def join_team(device: str | None = None) -> Iterator[Team]:
         yield Team(chosen)
         return
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    rank = distributed.get_rank()
     try:
-        yield Team(chosen, distributed.get_rank(), size)
+        with _told_to_end():
+            yield Team(chosen, rank, size)
+    except RuntimeError as error:
+        if not _has_lost_another(error):
+            raise
+        raise HeteroError(f"Process {rank} of {size} lost another of them, so the training ended; {_GO_ON}") from error
     finally:
         distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM, by which ``torchrun`` and schedulers of clusters end a process, becomes a sentence."""
+
+    def end(number, frame):
+        raise HeteroError(f"The training was told to end, by signal {number}; {_GO_ON}")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _has_lost_another(error: RuntimeError) -> bool:
+    """Whether the other side of a connection is gone, in the words of gloo, NCCL and torch's store."""
+    words = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
+    return isinstance(error, distributed.DistError) or any(word in str(error).lower() for word in words)
 
 
 def _device(name: str | None, local: int) -> torch.device:
