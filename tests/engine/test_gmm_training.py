@@ -131,6 +131,18 @@ def test_a_motion_is_told_with_arrows_and_maps(sliding, trained, tmp_path, capsy
     assert "The start holds NaN or infinity" in capsys.readouterr().err
 
 
+def test_a_neutral_model_may_come_from_a_finer_grid(sliding, tmp_path):
+    folder, _ = sliding
+    coarse = read_model(folder / "neutral.txt")
+    write_model(tmp_path / "fine.txt", coarse.on_grid(2 * BOX, APIX / 2))
+    assert main(train_arguments(folder, tmp_path / "run", neutral=tmp_path / "fine.txt", epochs=1, refine=0)) == DONE
+    run = open_run(tmp_path / "run")
+    (volume,) = run.decode(np.zeros((1, 1)))
+    assert volume.data.shape == (BOX,) * 3
+    mean = read_map(folder / "average.mrc").data
+    assert np.corrcoef(volume.data.ravel(), mean.ravel())[0, 1] > 0.9
+
+
 def test_a_training_goes_on_as_if_never_stopped(sliding, tmp_path):
     from hetero.commands import train_gmm
     from hetero.errors import Cancelled

@@ -239,6 +239,7 @@ def _neutral(settings: Settings, data, particles: Particles, progress: Progress)
                 f"{settings.neutral} lies in a box of {model.box * model.apix:.4g} Å, the particles in one of "
                 f"{extent:.4g} Å; equal boxes were expected."
             )
+        model = model.on_grid(particles.box, particles.apix)
     else:
         from hetero.gmm.neutral import fit_neutral
 

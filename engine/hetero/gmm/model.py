@@ -85,6 +85,10 @@ class GaussianModel:
             self, centres=self.centres[chosen], amplitudes=self.amplitudes[chosen], sigmas=self.sigmas[chosen]
         )
 
+    def on_grid(self, box: int, apix: float) -> "GaussianModel":
+        """The same Gaussians in another grid about the same middle."""
+        return replace(self, box=box, apix=apix, origin=self.middle - box // 2 * apix)
+
     def density(self, box: int | None = None) -> Volume:
         """The sum on the map's grid; ``box`` voxels over the same extent, if given.
 
