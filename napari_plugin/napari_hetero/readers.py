@@ -5,6 +5,7 @@ from pathlib import Path
 
 SUFFIXES = (".mrc", ".map", ".ccp4", ".rec")
 ARROWS = "motion.csv"
+_GUI = "0_gmm_parms.json"  # hetero.gmm.GUI_SETTINGS, said again as it is asked of every folder
 _ARROW_COLUMNS = {"x", "y", "z", "dx", "dy", "dz"}
 _UNITS = ("name", "particle")  # the first column of a table of occupancies
 _MOST_OCCUPANCY = 3.0  # of what it should be; contour levels are not far from it, so their tables are told by columns
@@ -25,7 +26,7 @@ def get_reader(path):
         names = {p.name for p in path.iterdir()}
         if _may_be_run(names):
             return read_later
-        return read if ARROWS in names or any(map(_is_map, names)) else None
+        return read if {ARROWS, _GUI} & names or any(map(_is_map, names)) else None
     ours = _is_map(path.name) or _is_arrows(path) or _is_occupancies(path) or _is_gaussians(path)
     return read if ours else None
 
@@ -41,7 +42,8 @@ def read_later(path) -> list[tuple]:
 
 
 def read(path) -> list[tuple]:
-    """Layer tuples of an ensemble folder, a blocks folder, a run, a motion, a map, or a text of Gaussians.
+    """Layer tuples of an ensemble folder, a blocks folder, a run, a motion, a map, or a text of Gaussians; of a folder
+    of EMAN2's GUI, all such texts, the first one shown.
 
     Raises:
         HeteroError: what lies there cannot be read; one sentence.
@@ -58,6 +60,13 @@ def read(path) -> list[tuple]:
     if ARROWS in names:
         maps = [layers.ensemble_layer(open_ensemble(path))] if any(map(_is_map, names)) else []
         return [*maps, _read_file(path / ARROWS)]
+    if _GUI in names:
+        from hetero.commands.motion_space import read_gui_folder
+
+        models = [layers.gaussians_layer(model, path / f"{model.name}.txt") for model in read_gui_folder(path)]
+        for _, keywords, _ in models[1:]:
+            keywords["visible"] = False
+        return models
     if is_blocks_folder(path):
         return [layers.blocks_layer(read_blocks(path), path)]
     return [layers.ensemble_layer(open_ensemble(path))]

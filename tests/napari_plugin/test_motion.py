@@ -106,6 +106,25 @@ def test_a_text_of_eman2_is_laid_over_the_map_that_is_open(viewer, tmp_path):
     assert "is no cube" in widget.open_model(path)
 
 
+def test_a_folder_of_eman2s_gui_shows_its_models(tmp_path):
+    from hetero.gmm import GUI_SETTINGS
+
+    box, apix, places = 32, 3.0, SPOTS + 10
+    eman_text(tmp_path / "b.txt", places + 1, box, apix)
+    eman_text(tmp_path / "a.txt", places, box, apix)
+    (tmp_path / "a_mid.txt").write_text("0\t0.1\t0.2\t0.3\t0.4\n")
+    settings = tmp_path / GUI_SETTINGS
+    settings.write_text('{"boxsize": 32, "apix": 3.0, "sym": "c1", "run_a": {"ngauss": 3}}')
+    assert readers.get_reader(str(tmp_path)) is readers.read
+    first, second = (Layer.create(*found) for found in readers.read(tmp_path))
+    np.testing.assert_allclose(first.data, places, atol=1e-4)
+    np.testing.assert_allclose(second.data, places + 1, atol=1e-4)
+    assert first.visible and not second.visible and first.name.endswith("a")
+    settings.write_text('{"boxsize": 32}')
+    with pytest.raises(HeteroError, match="tells no boxsize and apix"):
+        readers.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -10,12 +10,12 @@ import pandas as pd
 from hetero.commands.motion import ARROWS, Settings, motion_path
 from hetero.errors import HeteroError
 from hetero.foreign import read_csv
-from hetero.gmm import PROGRAMS, GaussianModel, read_model
+from hetero.gmm import PROGRAMS, GaussianModel, read_gui_folder, read_model
 from hetero.gmm.motion import motion_between
 from hetero.latent import Run
 from hetero.maps import Volume, grid_text
 
-__all__ = ["PROGRAMS", "Arrows", "arrows_along", "gaussians_at", "read_arrows", "read_gaussians"]
+__all__ = ["PROGRAMS", "Arrows", "arrows_along", "gaussians_at", "read_arrows", "read_gaussians", "read_gui_folder"]
 
 _COLUMNS = ["x", "y", "z", "dx", "dy", "dz"]
 

@@ -12,6 +12,7 @@ mean depends on the program that wrote them:
 Ours are written as ``new`` reads them, under a comment line (which EMAN2 skips) that says so and gives the map's grid.
 """
 
+import json
 import math
 import re
 import warnings
@@ -22,12 +23,16 @@ import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
-from hetero.foreign import check_file
+from hetero.foreign import check_file, reason
 from hetero.gmm.model import GaussianModel
 from hetero.maps import MapWarning
 
 Program = Literal["new", "refine", "point"]
 PROGRAMS = ("new", "refine", "point")
+GUI_SETTINGS = "0_gmm_parms.json"
+"""What a folder of EMAN2's GUI (e2gmm.py; gmm_00, gmm_01 ...) is known by."""
+
+_LATENTS = ("_mid.txt", "_aug.txt")  # the GUI's tables of latents
 _UNIT = math.sqrt(0.001 / (2 * math.pi**2))  # s.d. in boxes of sigma 1: 0.00712
 _HALF = (
     math.sqrt(math.log(2) / 2) / math.pi / (math.log(2) / 0.1)
@@ -95,6 +100,27 @@ def read_model(
     return GaussianModel(
         centres, np.ones(len(table)), shares[program] * extent, box, apix, origin, path.stem
     ).with_masses(mass / mass.max())
+
+
+def read_gui_folder(folder: Path | str) -> list[GaussianModel]:
+    """The model texts in a folder of EMAN2's GUI, by name; its settings tell the box.
+
+    Raises:
+        HeteroError: the settings cannot be read or tell no box, no model is there, or as :func:`read_model`.
+    """
+    settings = Path(folder) / GUI_SETTINGS
+    check_file(settings, "the settings of EMAN2's GUI")
+    try:
+        values = json.loads(settings.read_text(encoding="utf-8"))
+        box, apix = int(values["boxsize"]), float(values["apix"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HeteroError(
+            f"{settings} tells no boxsize and apix ({reason(error)}); EMAN2's GUI writes them."
+        ) from error
+    texts = [path for path in sorted(Path(folder).glob("*.txt")) if not path.name.endswith(_LATENTS)]
+    if not texts:
+        raise HeteroError(f"{folder} holds no model text (.txt) beside {GUI_SETTINGS}.")
+    return [read_model(path, "point", box, apix) for path in texts]
 
 
 def describe_text(path: Path | str) -> dict:
