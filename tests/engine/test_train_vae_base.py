@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from hetero.checkpoints import CHECKPOINT, PREVIOUS
 from hetero.cli import BAD_INPUT, DONE, main
 from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
-from hetero.latent import CHECKPOINT, View, read_latents
+from hetero.latent import View, read_latents
 from hetero.maps import read_map, resample_fourier
 from hetero.particles import open_particles
 from hetero.particles.project import MapProjector
@@ -174,6 +175,7 @@ def test_export_says_what_cryodrgns_files_cannot_hold(two_states, linear, tmp_pa
 def test_a_damaged_base_is_named(two_states, linear, tmp_path):
     assert train(two_states, tmp_path / "run", "--start", linear, "--zdim", 2, "--epochs", 1) == DONE
     path = tmp_path / "run" / CHECKPOINT
+    path.with_name(PREVIOUS).unlink()  # else it would be used
     found = torch.load(path, weights_only=True)
     for harm in ({"maps": found["base"]["maps"]}, "x", found["base"] | {"maps": torch.full((3, 4, 4, 4), torch.nan)}):
         torch.save(found | {"base": harm}, path)
