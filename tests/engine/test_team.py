@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from hetero.checkpoints import CHECKPOINT
-from hetero.drgn.files import load_checkpoint
 from hetero.particles import CTF, Poses, write_ctf, write_poses, write_stack
 from hetero.particles.simulate import random_poses
 
 torch = pytest.importorskip("torch", reason="training needs torch")
+
+from hetero.drgn.files import load_checkpoint  # noqa: E402
 
 # cryoDRGN in float64, so that what differs is no rounding; a module of its own, so that torchrun can start it.
 TRAINER = """

@@ -1,5 +1,6 @@
 """What happens to long work: full disks, read-only folders, files that vanish, kills. One sentence, nothing lost."""
 
+import importlib.util
 import os
 import re
 import resource
@@ -26,6 +27,9 @@ from hetero.parts import Parts, keep_parts
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_points.py"
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the faulty disk is Linux's")
+
+
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,7 @@ def one_sentence(done, words) -> None:
 
 
 @linux
+@needs_torch
 @pytest.mark.parametrize("verbs", [["train-vae", "occupancy", "downsample", "blocks"],
                                    pytest.param(["train-vae --base", "train-gmm", "train-level"],
                                                 marks=pytest.mark.slow)], ids=["quick", "slow"])  # fmt: skip
@@ -74,6 +79,7 @@ def test_stopped_anywhere_it_ends_as_if_it_had_not_been(tmp_path, verbs):
 
 
 @linux
+@needs_torch
 def test_a_disk_that_is_really_full_leaves_a_checkpoint(noise, tmp_path):
     """A limit on the length of files is what a process can set itself; the system then refuses as a full disk does."""
 
@@ -117,6 +123,7 @@ def test_a_read_only_folder_is_one_sentence(noise, tmp_path):
     one_sentence(as_user(["downsample", str(noise / "p.mrcs"), "--out", str(closed / "x"), "--box", "8"]), "permission")
 
 
+@needs_torch
 def test_images_that_vanish_while_they_are_read(noise, tmp_path):
     shutil.copytree(noise, tmp_path / "data")
     words = training(tmp_path / "data", tmp_path / "run", epochs=400)
