@@ -71,8 +71,9 @@ def test_closing_napari_while_it_is_read(make_napari_viewer, run_folder, held, q
     viewer = make_napari_viewer(show=True)
     layers.add(viewer, readers.read_later(str(run_folder)))
     qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
-    viewer.layers.clear()
+    viewer.close()
     go.set()
+    assert QThreadPool.globalInstance().waitForDone(20_000)
 
 
 def test_without_a_screen_it_is_read_at_once(run_folder, monkeypatch):

@@ -55,12 +55,14 @@ def split_material(settings: "Settings", structures: list) -> Material:
 
 
 def start_path(start: str) -> Path:
+    """The weights file that ``--from`` names."""
     from hetero.level.predict import PACKAGED_WEIGHTS
 
     return PACKAGED_WEIGHTS if start == "packaged" else Path(start)
 
 
 def sha256_of(start: str | None) -> str | None:
+    """Of that file; None without one."""
     return hashlib.sha256(start_path(start).read_bytes()).hexdigest() if start else None
 
 
