@@ -123,7 +123,7 @@ def start_job(session, verb, settings, folder):
     try:
         with (
             open(paths["request.json"]) as request,
-            open(paths["answers.jsonl"], "w") as answers,
+            open(paths["answers.jsonl"], "a") as answers,  # to its end, so that stop() can add a word
             open(paths["log.txt"], "w") as log,
         ):
             process = start_detached([python, *COMMAND], stdin=request, stdout=answers, stderr=log)

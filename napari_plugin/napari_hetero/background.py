@@ -66,7 +66,7 @@ class BackgroundJob:
         python = worker_python()
         with (
             open(self.folder / _REQUEST) as request,
-            open(self.folder / _ANSWERS, "w") as answers,
+            open(self.folder / _ANSWERS, "a") as answers,  # to its end, so that stop() can add a word
             open(self.folder / _LOG, "w") as log,
         ):
             # A session of its own: closing napari, or the terminal it was started from, does not reach it.

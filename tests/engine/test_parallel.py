@@ -41,7 +41,13 @@ def kill_a_worker(seed):
     """One of the processes that work for this one, by signal 9; False where none is up just now."""
     import psutil
 
-    workers = [p for p in psutil.Process().children(recursive=True) if "multiprocessing.spawn" in " ".join(p.cmdline())]
+    def works(process):
+        try:
+            return "multiprocessing.spawn" in " ".join(process.cmdline())
+        except psutil.Error:  # killed a moment ago, and not yet taken leave of
+            return False
+
+    workers = [process for process in psutil.Process().children(recursive=True) if works(process)]
     if not workers:
         return False
     os.kill(random.Random(seed).choice(workers).pid, signal.SIGKILL)

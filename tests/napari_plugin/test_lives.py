@@ -209,6 +209,7 @@ def test_a_job_is_stopped_at_once_after_its_start_and_the_dock_closed(viewer, en
     job = dock.chosen()
     assert job.state() == background.STOPPED
     dock.again.click()
+    assert len(list_jobs()) == 2
     undock(dock, viewer)
     qtbot.waitUntil(lambda: list_jobs()[0].state() in (background.DONE, background.FAILED), timeout=120_000)
     assert not list(tmp_path.rglob(".partial*"))  # the second job went on by itself, the first left nothing

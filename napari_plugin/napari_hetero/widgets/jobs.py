@@ -193,6 +193,7 @@ class JobsWidget(Dock):
 
     def _on_cancel(self) -> None:
         self.chosen().stop()
+        self.look()
 
     def _on_again(self) -> None:
         self._begin(self.chosen().verb, self.chosen().settings)
