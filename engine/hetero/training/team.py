@@ -77,6 +77,9 @@ def join_team(device: str | None = None) -> Iterator[Team]:
     try:
         with _told_to_end():
             yield Team(chosen, rank, size)
+        # gloo's threads outlive the group where a model was wrapped. One that still frees the last sum's numbers while
+        # Python ends would abort the process; a barrier leaves it nothing of Python's to free.
+        distributed.barrier()
     except RuntimeError as error:
         if not _has_lost_another(error):
             raise
