@@ -18,7 +18,7 @@ from ..report import show_key
 from .arguments import OpenMapsArg, one_map
 from .gaussians import ask_gaussians
 from .points import AnchorsArg, decoded_point
-from .runs import RunArg, newest_of, run_of
+from .runs import RunArg, run_of
 
 _SPAN = (5, 95)  # percentiles, as of a path along a component
 _THIN = 0.15  # a shaft's radius, of the median distance to the next Gaussian
@@ -41,7 +41,7 @@ def hetero_quiver(session, run, scale=3.0, min_length=1.0, region=None, **ends):
         settings = {"start": start, "end": end}
         if region is not None:
             settings["mask"] = _write_mask(one_map(region, "A region is the inside of one map"), folder)
-        answer, arrays = ask_gaussians(session, newest_of(run, "hetero quiver"), **settings)
+        answer, arrays = ask_gaussians(session, run.folder, **settings)
     model = show_arrows(session, f"{run.name} motion", arrays, scale, min_length)
     if answer["rigid"] is not None:
         _tell_rigid(session, model, answer["rigid"])
