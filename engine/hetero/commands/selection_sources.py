@@ -45,7 +45,10 @@ def read_sources(paths: tuple[Path, ...], labels: Path | None, epoch: int | None
         for other, before in zip(tables, paths, strict=False):
             shared = [c for c in table.columns if c in other.columns]
             if shared:
-                raise HeteroError(f"{before} and {path} both have {shared[0]}; a rule could mean either.")
+                raise HeteroError(
+                    f"{before} and {path} both have {shared[0]}, and a rule could mean either: name only the tables "
+                    "that it needs."
+                )
         tables.append(table)
         extents.append(extent)
     joined = tables[0] if len(tables) == 1 else pd.concat(tables, axis="columns", join="inner")
