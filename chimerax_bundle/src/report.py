@@ -3,6 +3,8 @@
 import base64
 import html
 
+from chimerax.core.commands import StringArg, run
+
 _MOST_ROWS = 50
 
 
@@ -27,27 +29,18 @@ def log_picture(session, path, width=600):
 
 
 def show_key(session, entries, treatment="distinct"):
-    """A colour key at the upper left: ``entries`` (Color, text) from top to bottom.
+    """A colour key at the upper left: ``entries`` ("#rrggbb", text) from top to bottom.
 
     Args:
         treatment: ``blended`` for colours of numbers.
     """
-    from chimerax.color_key.cmd import key_cmd
-
     if len(entries) < 2:  # ChimeraX's key needs two colours
         return
     height = 0.045 * len(entries)
-    key_cmd(
-        session,
-        entries[::-1],  # ChimeraX stacks them from the bottom
-        pos=(0.03, 0.95 - height),
-        size=(0.03, height),
-        font_size=20,
-        color_treatment=treatment,
-        label_side="right/bottom",
-        justification="left",
-        ticks=False,
-    )
+    pairs = [StringArg.unparse(f"{color}:{text}") for color, text in entries[::-1]]  # stacked from the bottom
+    place = f"pos 0.03,{0.95 - height:.4f} size 0.03,{height:.4f}"
+    look = f'fontSize 20 colorTreatment {treatment} labelSide "right/bottom" justification left ticks false'
+    run(session, f"key {' '.join(pairs)} {place} {look}", log=False)
 
 
 def _cell(value):

@@ -11,11 +11,15 @@ def blob(session, name="blob", n=32, center=(0, 0, 0)):
     return in_memory(session, blob_array(n, center), name)
 
 
-def in_memory(session, array, name="map", step=STEP):
+def in_memory(session, array, name="map", step=STEP, display=True):
     """An open map of an array (z, y, x), as a surface."""
     from chimerax.map.volume import volume_from_grid_data
 
-    return volume_from_grid_data(grid(array, name, step), session, style="surface", show_dialog=False)
+    options = {"style": "surface", "open_model": False, "show_dialog": False}
+    volume = volume_from_grid_data(grid(array, name, step), session, **options)
+    volume.display = display
+    session.models.add([volume])
+    return volume
 
 
 def blob_array(n=32, center=(0, 0, 0), width=40.0):

@@ -106,6 +106,15 @@ def test_the_key_names_the_blocks(session, run, folder):
     assert [round(255 * c) for c in entries[0][0][:3]] == list(bytes.fromhex(COLORS[0][1:]))
 
 
+def test_any_text_can_stand_in_a_key(session):
+    from chimerax.color_key.model import get_model
+    from chimerax.hetero.report import show_key
+
+    texts = ["5.2 Å", "a: b", "one; two", 'it\'s "so"', "#1"]
+    show_key(session, [("#112233", text) for text in texts])
+    assert [label for _, label in get_model(session, create=False).rgbas_and_labels[::-1]] == texts
+
+
 @pytest.mark.parametrize(
     ("which", "shown"),
     [("1", [1]), ("0,1", [0, 1]), ("0-1", [0, 1]), ("block_00", [0]), ("all", [0, 1]), ("none", [])],

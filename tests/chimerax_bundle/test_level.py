@@ -105,6 +105,19 @@ def test_a_map_shown_as_image_becomes_a_surface_and_undo_an_image(session, run):
     assert volume.image_shown and not volume.surface_shown
 
 
+@pytest.mark.parametrize("style", ["mesh", "image"])
+def test_undo_of_a_map_that_was_never_drawn(session, run, style):
+    volume = in_memory(session, blob_array(), "hidden", display=False)
+    run(f"volume #1 style {style}")
+    assert not volume.surfaces and not volume.image_shown
+    run("hetero level #1")
+    assert [s.show_mesh for s in volume.surfaces] == [style == "mesh"]
+    run("undo")
+    assert not volume.surfaces
+    run("show #1 models")
+    assert bool(volume.image_shown) == (style == "image") and volume.has_mesh == (style == "mesh")
+
+
 def test_a_hidden_map_stays_hidden(session, run):
     volume = blob(session)
     run("hide #1 models; hetero level #1")

@@ -102,6 +102,19 @@ def test_levels_of_a_large_series_come_in_while_the_first_map_is_shown(
     assert set(reads) == {"vol_0", "vol_3", "vol_5", "vol_9"}  # by ChimeraX; the engine has read them all
 
 
+def test_in_a_script_it_is_lazy_too_and_what_is_shown_is_drawn_at_once(session, reads, tmp_path):
+    """A script's commands follow each other without a frame."""
+    from chimerax.core.commands import run as run_command
+
+    folder = write_ensemble(tmp_path / "ensemble", 30, levels=[0.3] * 30)
+    with session.in_script:
+        (first, *_) = run_command(session, f'hetero open "{folder}"').maps
+        before = len(first.surfaces[0].vertices)
+        run_command(session, "hetero level #1.1 level 0.5")
+        assert first.surfaces[0].level == 0.5 and 100 < len(first.surfaces[0].vertices) < before
+    assert set(reads) == {"vol_0"}
+
+
 def test_packed_maps_open_too(session, run, tmp_path):
     folder = write_ensemble(tmp_path / "ensemble", n=2, levels=[0.3, 0.7])
     plain = folder / "vol_1.mrc"

@@ -1,5 +1,6 @@
 """`hetero open` on a run and `hetero decode`, as a user sees them."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -111,8 +112,7 @@ def test_a_run_is_read_as_was_said_and_sessions_know_it(session, run, sentence, 
     first, last = series.maps[0].full_matrix(), series.maps[-1].full_matrix()
     np.testing.assert_allclose(first, last, atol=1e-5)
     assert first.min() < -0.5
-    run(f'hetero open "{trained}" epoch 7')
-    assert "'hetero select where' knows the newest epoch alone" in sentence('hetero select #4 where "z1 > 0"')
+    assert "no weights of epoch 7; a run of 'linear' has no epochs" in sentence(f'hetero open "{trained}" epoch 7')
     ensemble = write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])
     assert "is no run (a trained model), so it has no flip" in sentence(f'hetero open "{ensemble}" flip true')
 
@@ -120,6 +120,42 @@ def test_a_run_is_read_as_was_said_and_sessions_know_it(session, run, sentence, 
 def _flipped(array):
     """Mirrored along z, about the box's centre (voxel n // 2)."""
     return np.roll(array[::-1], 1, axis=0)
+
+
+@pytest.fixture
+def epochs(shared, tmp_path):
+    """A folder of cryoDRGN's with two epochs: in epoch 1 each latent is 10 more than in epoch 0."""
+    source = shared / "data/trained/cryodrgn_tests"
+    folder = tmp_path / "epochs"
+    folder.mkdir()
+    shutil.copyfile(source / "het_config.yaml", folder / "config.yaml")
+    with open(source / "het_z.pkl", "rb") as file:
+        means, variances = pickle.load(file), pickle.load(file)
+    for epoch in (0, 1):
+        shutil.copyfile(source / "het_weights.pkl", folder / f"weights.{epoch}.pkl")
+        with open(folder / f"z.{epoch}.pkl", "wb") as file:
+            pickle.dump(means + np.float32(10 * epoch), file)
+            pickle.dump(variances, file)
+    return folder, means
+
+
+def test_what_is_done_with_a_run_is_done_at_its_epoch(session, run, log, sentence, epochs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # jobs lie in it
+    folder, z = epochs
+    first, newest = run(f'hetero open "{folder}" epoch 0'), run(f'hetero open "{folder}"')
+    assert first.info["epoch"] == 0 and newest.info["epoch"] == 1
+    assert "a run of cryodrgn, epoch 0: " in log.getvalue() and "a run of cryodrgn, epoch 1: " in log.getvalue()
+    middle = float(np.median(z[:, 0]))
+    chosen = np.flatnonzero(z[:, 0] > middle).tolist()
+    assert run(f'hetero select #1 where "z1 > {middle}" save "{tmp_path}/some.txt"').tolist() == chosen
+    assert len(run(f'hetero select #2 where "z1 > {middle}"')) == 100
+    for model, more in ((first, 0), (newest, 10)):
+        volume = run(f"hetero decode {model.atomspec} particle 5")
+        np.testing.assert_allclose(model.point_of(volume).z, z[5] + more, rtol=1e-5)
+    run("hetero analyze #1 umap false wait true clusters 2")
+    assert {"cluster", "z1"} <= set(first.places.names) and first.tables and not newest.tables
+    assert np.abs(first.places.column("z1") - z[:, 0]).max() < 1e-4
+    assert "has no weights of epoch 7; there is 0, 1" in sentence(f'hetero open "{folder}" epoch 7')
 
 
 @pytest.mark.usefixtures("window")

@@ -22,6 +22,20 @@ def test_ensemble(session, run, tmp_path, reopen):
         assert ensemble.maps[time].surfaces[0].level == level
 
 
+def test_an_ensemble_beside_what_is_open(session, run, tmp_path):
+    run(f'hetero open "{write_ensemble(tmp_path / "ensemble", levels=[0.3, 0.7, 1.5])}"')
+    run("hetero level #1.2 level 0.6")
+    run(f'save "{tmp_path}/session.cxs"')
+    run(f'open "{tmp_path}/session.cxs" combine true')
+    first, second = (m for m in session.models.list() if len(m.id) == 1)
+    for ensemble in (first, second):
+        assert ensemble.levels == [0.3, 0.6, 1.5] and [v.name for v in ensemble.maps] == ["vol_0", "vol_1", "vol_2"]
+        assert all(v.series is ensemble and v.id[0] == ensemble.id[0] for v in ensemble.maps)
+    run(f"vseries play {second.atomspec} jumpTo 2")
+    assert [v.display for v in first.maps] == [True, False, False]
+    assert [v.display for v in second.maps] == [False, False, True] and second.maps[2].surfaces[0].level == 1.5
+
+
 def test_blocks_on_a_map(session, run, tmp_path, reopen):
     write_mrc(tmp_path / "map.mrc", blob_array())
     run(f'open "{tmp_path}/map.mrc"')

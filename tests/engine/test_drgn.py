@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from hetero.commands import info, select
 from hetero.commands.open_run import is_run_folder, open_run
 from hetero.errors import HeteroError
 from hetero.latent import Latents, RunConfig, View, write_config, write_latents
@@ -184,6 +185,18 @@ def test_the_newest_epoch_or_the_one_asked_for(write_cryodrgn):
     assert not np.allclose(next(one.decode([0, 0])).data, next(two.decode([0, 0])).data)
     with pytest.raises(HeteroError, match=r"run has no weights of epoch 7; there is 0, 1, 2\."):
         open_run(folder, epoch=7)
+
+
+def test_verbs_read_the_epoch_asked_for(write_cryodrgn, tmp_path):
+    folder = write_cryodrgn(epochs=(0, 1, 2))
+    assert [info.run(info.Settings(folder, epoch))["epoch"] for epoch in (0, 1, None)] == [0, 1, 2]
+    for epoch in (0, None):
+        z = open_run(folder, epoch).latents[:, 0]
+        rule = f"z1 > {float(np.sort(z)[20])}"
+        select.run(select.Settings((folder,), tmp_path / "some.npy", rule, epoch=epoch))
+        assert np.load(tmp_path / "some.npy").tolist() == np.flatnonzero(z > np.sort(z)[20]).tolist()
+    with pytest.raises(HeteroError, match="is no run"):
+        info.run(info.Settings(tmp_path, 1))
 
 
 def test_a_run_that_was_continued_is_newer_than_its_old_final_weights(write_cryodrgn):

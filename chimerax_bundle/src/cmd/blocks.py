@@ -1,7 +1,6 @@
 """`hetero blocks`: the blocks of an ensemble as surfaces of their own, or in colour on a map."""
 
 import numpy as np
-from chimerax.core.colors import Color
 from chimerax.core.commands import CmdDesc, register
 from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
@@ -12,7 +11,7 @@ from ..report import log_table, show_key
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg, one_map
 
-BASE_COLOR = (0.78, 0.78, 0.78, 1.0)  # light grey: what belongs to no block
+BASE_COLOR = "#c7c7c7"  # light grey: what belongs to no block
 _REACH = 1.5  # voxels; a map's own contour lies at most 1 from its voxels, another map's a little further out
 _MOST_IN_KEY = 16
 
@@ -43,7 +42,7 @@ def show_blocks(session, answer, volume=None):
         check_grid(answer, volume)
     rows = answer["blocks"]
     grids = [open_grid(row["path"]) for row in rows]
-    masks = [grid.full_matrix() > 0.5 for grid in grids]
+    masks = [grid.matrix() > 0.5 for grid in grids]
     blocks = blocks_model(session, answer["name"], answer["path"], rows, masks, grids[0])
     if volume is not None:
         blocks.position = volume.scene_position
@@ -107,7 +106,7 @@ class PaintMap(UndoAction):
         if volume.deleted:
             return
         for surface in volume.surfaces:
-            surface.rgba = BASE_COLOR
+            surface.color = rgba8(BASE_COLOR)
             color_zone(surface, self._points, self._colors, self._reach, auto_update=True)
         for surface, _ in self._shown:
             if not surface.deleted:
@@ -126,12 +125,12 @@ class PaintMap(UndoAction):
 
 def _show_key(session, rows, rest):
     """A colour key, first block on top."""
-    entries = [(Color(rgba8(row["color"])), block_label(row["name"], i)) for i, row in enumerate(rows)]
+    entries = [(row["color"], block_label(row["name"], i)) for i, row in enumerate(rows)]
     if len(entries) > _MOST_IN_KEY:
         session.logger.info(f"the key shows the first {_MOST_IN_KEY} of {len(entries)} blocks; the table below has all")
         entries = entries[:_MOST_IN_KEY]
     if rest:
-        entries.append((Color(BASE_COLOR), "no block"))
+        entries.append((BASE_COLOR, "no block"))
     show_key(session, entries)
 
 

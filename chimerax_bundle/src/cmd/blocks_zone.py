@@ -26,7 +26,7 @@ def hetero_blocks_zone(session, volumes, blocks=None, distance=None):
     for model in models:
         for row in model.rows:
             grid = open_grid(row["path"])
-            points = model.scene_position.transform_points(voxel_points(grid.full_matrix() > 0.5, grid))
+            points = model.scene_position.transform_points(voxel_points(grid.matrix() > 0.5, grid))
             places.append(points)
             colors.append(np.tile(rgba8(row["color"]), (len(points), 1)))
             steps.append(max(grid.step))

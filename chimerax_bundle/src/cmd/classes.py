@@ -15,7 +15,7 @@ from ..report import log_picture, log_table
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg, given
 from .occupancy import BlocksArg, last_table
-from .runs import RunPathArg
+from .runs import RunArg, run_settings
 
 
 def hetero_classes(session, table=None, color=None, save=None, **options):
@@ -57,6 +57,8 @@ def _settings(options):
         UserError: two ways to make classes, or a chain of no blocks.
     """
     settings = given(**options)
+    if "run" in settings:
+        settings |= run_settings(settings["run"])
     if "number" in settings and "height" in settings:
         raise UserError("Both a number of classes and a height were given; give one of the two.")
     if "chain" in settings and "along" not in settings:
@@ -135,7 +137,7 @@ def register_command(name, logger):
             ("stretch", NoArg),
             ("color", OpenMapsArg),
             ("ensemble", PathArg),
-            ("run", RunPathArg),
+            ("run", RunArg),
             ("labels", PathArg),
             ("save", PathArg),
         ],

@@ -9,7 +9,7 @@ from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 from chimerax.map_data import ArrayGridData
 
-from ..models.grids import read_into_memory, volume_from_grid
+from ..models.grids import draw_in_script, read_into_memory, volume_from_grid
 from ..models.run import Point
 from ..worker import ask
 from .arguments import OpenMapsArg, given
@@ -90,6 +90,7 @@ class ReplaceMap(UndoAction):
         data = self._volume.data
         data.array, data.name = values, name
         data.values_changed()
+        draw_in_script(self._volume)
         self._volume.name = name
         self._run.points.pop(self._volume, None)
         if point is not None:

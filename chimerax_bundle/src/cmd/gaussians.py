@@ -12,7 +12,7 @@ from ..models.run import Point
 from ..worker import ask
 from .arguments import given
 from .points import POINT_KEYWORDS, point_settings
-from .runs import RunArg, newest_of, run_of
+from .runs import RunArg, run_of
 
 PROGRAMS = ("new", "refine", "point")
 _COLOR = np.array([178, 199, 224, 255], np.uint8)
@@ -37,9 +37,7 @@ def hetero_gaussians(session, run, scale=1.0, program=None, box=None, apix=None,
         raise UserError(f"{' and '.join(text)} belong to a model text; a run knows its own.")
     run = run_of(session, run)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        answer, arrays = ask_gaussians(
-            session, newest_of(run, "hetero gaussians"), start=point_settings(run, folder, **point)
-        )
+        answer, arrays = ask_gaussians(session, run.folder, start=point_settings(run, folder, **point))
     model = _show(session, f"{run.name} {answer['name']}", answer, arrays, scale)
     near = (answer["nearest"], bool(answer["beyond"]))
     run.points[model] = Point(tuple(answer["z"]), answer["name"], *near, tuple(answer["scores"]))

@@ -8,7 +8,7 @@ from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
 from chimerax.map_series import MapSeries
 
-from ..models.grids import map_file, write_grid
+from ..models.grids import draw_in_script, map_file, write_grid
 from ..report import log_table
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg, given
@@ -43,6 +43,8 @@ def hetero_level(session, volumes, method=None, share=False, level=None, weights
     pairs = [(volume, row) for volume, row in zip(volumes, rows, strict=True) if not volume.deleted]
     levelled = [(volume, row["level"]) for volume, row in pairs if "error" not in row]
     session.undo.register(SetLevels(levelled))
+    for volume, _ in levelled:
+        draw_in_script(volume)
     _tell(session, pairs)
     return [row.get("level") for row in rows]
 
@@ -70,7 +72,7 @@ def predict_levels(session, volumes, options):
             if paths[i] is None:
                 session.logger.status(f"writing {volume} for the engine")
                 paths[i] = os.path.join(folder, f"map_{i}.mrc")
-                write_grid(volume.data, paths[i])
+                write_grid(session, volume.data, paths[i])
         rows = ask(session, "level", {"maps": paths, **options})["maps"]
     return [_for_user(row, volume, folder) for row, volume in zip(rows, volumes, strict=True)]
 
@@ -107,18 +109,17 @@ def set_level(volume, level):
 
 def _state(volume):
     surfaces = [(s.level, s.rgba, s.display, s.show_mesh) for s in volume.surfaces]
-    return surfaces, bool(volume.image_shown), volume._style_when_shown
+    image = volume.image_shown or volume.image_will_show
+    return surfaces, "image" if image else "mesh" if volume.has_mesh else "surface"
 
 
 def _restore(states):
-    for volume, (surfaces, image, pending_style) in states:
+    for volume, (surfaces, style) in states:
         if volume.deleted:
             continue
         levels, colors = [s[0] for s in surfaces], [s[1] for s in surfaces]
         volume.set_parameters(surface_levels=levels, surface_colors=colors)
-        volume.set_display_style("image" if image or pending_style == "image" else "surface")
-        if not surfaces:
-            volume._style_when_shown = pending_style  # never drawn: ChimeraX chooses its first level when it is
+        volume.set_display_style(style)  # of a map that was never drawn: ChimeraX chooses its first level when it is
         for surface, (_, _, display, mesh) in zip(volume.surfaces, surfaces, strict=True):
             surface.display, surface.show_mesh = display, mesh
 

@@ -25,7 +25,7 @@ from ..report import log_picture, log_table
 from ..worker import ask
 from .arguments import OpenMapsArg, PathArg, given
 from .results import open_result
-from .runs import RunArg, newest_of, run_of
+from .runs import RunArg, run_of
 
 
 class MapsOrRunArg(Annotation):
@@ -98,7 +98,7 @@ def _what_to_measure(blocks, masks):
 
 def _measure_run(session, run, settings, save, wait):
     folder = new_folder()
-    settings |= {"folder": newest_of(run, "hetero occupancy")} | run.read_as("apix", "flip", "invert")
+    settings |= {"folder": run.folder} | run.read_as("epoch", "apix", "flip", "invert")
     settings["out"] = save or os.path.join(folder, "occupancy.csv")
     return run_job(session, "occupancy", settings, folder, wait, open_result)
 

@@ -25,8 +25,8 @@ def hetero_open(session, path, **reading):
     Raises:
         UserError: one sentence: not there, nothing to show, no engine.
     """
-    answer = ask(session, "info", {"path": path})
-    reading = {name: value for name, value in reading.items() if value not in (None, False)}
+    reading = {name: value for name, value in reading.items() if value is not None and value is not False}
+    answer = ask(session, "info", {"path": path} | {name: reading[name] for name in ("epoch",) if name in reading})
     if reading and answer["kind"] != "run":
         raise UserError(f"{path} is no run (a trained model), so it has no {' nor '.join(reading)} to be read with.")
     if answer["kind"] == "ensemble":

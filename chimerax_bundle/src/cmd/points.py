@@ -3,8 +3,17 @@
 import os
 
 import numpy as np
-from chimerax.core.commands import Annotation, AnnotationError, Bounded, FloatArg, FloatsArg, IntArg, ListOf, NoArg
-from chimerax.core.commands.cli import next_token
+from chimerax.core.commands import (
+    Annotation,
+    AnnotationError,
+    Bounded,
+    FloatArg,
+    FloatsArg,
+    IntArg,
+    ListOf,
+    NoArg,
+    next_token,
+)
 from chimerax.core.errors import UserError
 
 from .arguments import OpenMapsArg, given

@@ -4,7 +4,6 @@ import os
 import tempfile
 
 import numpy as np
-from chimerax.core.colors import Color
 from chimerax.core.commands import Bounded, CmdDesc, FloatArg, IntArg, ModelsArg, register
 from chimerax.core.errors import UserError
 from chimerax.core.undo import UndoAction
@@ -19,7 +18,7 @@ from ..report import show_key
 from .arguments import OpenMapsArg, one_map
 from .gaussians import ask_gaussians
 from .points import AnchorsArg, decoded_point
-from .runs import RunArg, newest_of, run_of
+from .runs import RunArg, run_of
 
 _SPAN = (5, 95)  # percentiles, as of a path along a component
 _THIN = 0.15  # a shaft's radius, of the median distance to the next Gaussian
@@ -42,7 +41,7 @@ def hetero_quiver(session, run, scale=3.0, min_length=1.0, region=None, **ends):
         settings = {"start": start, "end": end}
         if region is not None:
             settings["mask"] = _write_mask(one_map(region, "A region is the inside of one map"), folder)
-        answer, arrays = ask_gaussians(session, newest_of(run, "hetero quiver"), **settings)
+        answer, arrays = ask_gaussians(session, run.folder, **settings)
     model = show_arrows(session, f"{run.name} motion", arrays, scale, min_length)
     if answer["rigid"] is not None:
         _tell_rigid(session, model, answer["rigid"])
@@ -71,7 +70,7 @@ def show_arrows(session, name, arrays, scale=3.0, min_length=1.0):
     model.show(arrows(centres[kept], scale * moved[kept], width), np.insert(RAMP[shade], 3, 255, axis=1))
     session.models.add([model])
     shares = (1, 0.75, 0.5, 0.25, 0)
-    stops = [Color(np.append(RAMP[int(255 * share)], np.uint8(255))) for share in shares]
+    stops = [f"#{bytes(RAMP[int(255 * share)]).hex()}" for share in shares]
     labels = [f"{share * longest:.3g} \u00c5" for share in shares]
     show_key(session, list(zip(stops, labels, strict=True)), "blended")
     session.logger.info(
@@ -157,7 +156,7 @@ def _write_mask(volume, folder):
     data = volume.data
     inside = (volume.full_matrix() >= min(s.level for s in volume.surfaces)).astype(np.int8)
     path = os.path.join(folder, "region.mrc")
-    write_grid(ArrayGridData(inside, origin=data.origin, step=data.step, name=volume.name), path)
+    write_grid(volume.session, ArrayGridData(inside, origin=data.origin, step=data.step, name=volume.name), path)
     return path
 
 

@@ -25,7 +25,7 @@ from .arguments import OpenMapsArg, PathArg, given
 from .decode import hetero_decode
 from .level import hetero_level
 from .points import decoded_point, write_selected
-from .runs import RunArg, newest_of, run_of
+from .runs import RunArg, run_of, run_settings
 
 _COLOR = (0.93, 0.75, 0.45, 1.0)  # the images' map, beside the decoded one in blue
 _IMAGES = ("particles", "poses", "ctf", "datadir")
@@ -69,7 +69,7 @@ def hetero_reconstruct(session, run, near=None, selected=False, save=None, **opt
         else:
             point = None if not isinstance(near[0], float) else {"z": near}
             z = list(near if point else decoded_point(run, near[0]).z)
-            settings |= {"run": newest_of(run, "hetero reconstruct"), "z": z}
+            settings |= run_settings(run) | {"z": z}
         answer = ask(session, "reconstruct", settings | {"out": out})
         group = _open(session, out, kept=save is not None)
         _move_aside(session, group, answer)

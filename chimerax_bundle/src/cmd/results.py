@@ -49,7 +49,7 @@ def _analysis(session, job):
 def _with_table(session, job, table):
     """The run that a job was about, which knows the columns of ``table`` from now on."""
     words = job.settings
-    run = run_of(session, words.get("run") or words["folder"])
+    run = run_of(session, words.get("run") or words["folder"], epoch=words.get("epoch"))
     kept = [path for path in run.tables if os.path.basename(path) != os.path.basename(table)]  # not an older analysis
     places_of(session, run, [*kept, table])
     run.tell()

@@ -7,7 +7,7 @@ from chimerax.core.errors import UserError
 
 from ..models.run import RunModel, open_runs
 from ..worker import ask
-from .arguments import PathArg
+from .arguments import PathArg, given
 
 
 class RunArg(Annotation):
@@ -35,18 +35,11 @@ class RunArg(Annotation):
         return runs[0], used, rest
 
 
-class RunPathArg(RunArg):
-    """A run, of which the folder alone matters."""
-
-    @classmethod
-    def parse(cls, text, session):
-        """The folder's path, the text that named it, and the rest of the command."""
-        run, used, rest = super().parse(text, session)
-        return run if isinstance(run, str) else run.folder, used, rest
-
-
-def run_of(session, run):
+def run_of(session, run, **reading):
     """The RunModel that a RunArg named; a folder that is not open yet is opened.
+
+    Args:
+        reading: how it must be open, where that matters: epoch, None for the newest.
 
     Raises:
         UserError: no run is there.
@@ -54,23 +47,19 @@ def run_of(session, run):
     if isinstance(run, RunModel):
         return run
     for model in open_runs(session):
-        if os.path.realpath(model.folder) == os.path.realpath(run):
+        same = os.path.realpath(model.folder) == os.path.realpath(run)
+        if same and all(model.reading.get(name) == value for name, value in reading.items()):
             return model
-    answer = ask(session, "info", {"path": run})
+    reading = given(**reading)
+    answer = ask(session, "info", {"path": run} | reading)
     if answer["kind"] != "run":
         raise UserError(f"{run} is no run (a trained model); it is of the kind '{answer['kind']}'.")
-    return show_run(session, answer)
+    return show_run(session, answer, reading)
 
 
-def newest_of(run, what):
-    """The folder of ``run``, for ``what``, which knows the newest epoch alone.
-
-    Raises:
-        UserError: another epoch is open.
-    """
-    if "epoch" in run.reading:
-        raise UserError(f"{run} is open at epoch {run.reading['epoch']}; '{what}' knows the newest epoch alone.")
-    return run.folder
+def run_settings(run):
+    """The engine's settings for ``run`` (a RunArg): its folder, and the epoch at which it is open."""
+    return {"run": run} if isinstance(run, str) else {"run": run.folder} | run.read_as("epoch")
 
 
 def show_run(session, answer, reading=None):

@@ -12,7 +12,7 @@ from ..models.places import places_of
 from ..worker import ask
 from .arguments import PathArg, given
 from .points import write_selected
-from .runs import RunArg, newest_of, run_of
+from .runs import RunArg, run_of
 
 
 class ColumnsArg(Annotation):
@@ -46,8 +46,8 @@ def hetero_select(session, run, where=None, inside=None, none=False, save=None, 
         raise UserError("One of 'where', 'inside' and 'none' was expected, or 'save' for the particles now selected.")
     rule = None
     if where is not None:
-        sources = [*(more.get("tables") or run.tables), newest_of(run, "hetero select where")]
-        rule = {"rule": where, "sources": sources} | given(labels=more.get("labels"))
+        sources = [*(more.get("tables") or run.tables), run.folder]
+        rule = {"rule": where, "sources": sources} | given(labels=more.get("labels")) | run.read_as("epoch")
         _set(session, run, _by_rule(session, rule), where)
     elif inside is not None:
         found = _by_outline(session, run, inside, more.get("outline"))

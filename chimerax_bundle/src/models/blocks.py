@@ -6,6 +6,8 @@ import numpy as np
 from chimerax.core.models import Model, Surface
 from scipy.ndimage import gaussian_filter
 
+from .grids import passing_volume
+
 _PAD = 3  # voxels of nothing around a block, so that its smoothed surface is closed
 _SMOOTH = 0.8  # voxels; takes the steps of the voxels off and keeps the shape
 
@@ -107,7 +109,7 @@ def blocks_model(session, name, folder, rows, masks, grid):
         surface = BlockSurface(
             f"{label} ({row['n_voxels']} voxels)", session, block_number(row["name"], position), row["name"]
         )
-        surface.set_geometry(*mask_surface(mask, grid))
+        surface.set_geometry(*mask_surface(session, mask, grid))
         surface.color = rgba8(row["color"])
         parent.add([surface])
     return parent
@@ -118,14 +120,11 @@ def voxel_points(mask, grid):
     return grid.ijk_to_xyz_transform.transform_points(np.argwhere(mask)[:, ::-1].astype(np.float32))
 
 
-def mask_surface(mask, grid):
+def mask_surface(session, mask, grid):
     """A smooth closed surface around the voxels of ``mask`` (z, y, x): vertices (Å, x, y, z), normals, triangles.
 
     It is drawn at the level that encloses as many voxels as the mask has, so that a thin block does not vanish.
     """
-    from chimerax.map import contour_surface
-    from chimerax.surface import calculate_vertex_normals
-
     where = np.argwhere(mask)  # (n, 3) z, y, x
     if not len(where):
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
@@ -135,6 +134,9 @@ def mask_surface(mask, grid):
     smooth = gaussian_filter(box, _SMOOTH)
     ranked = np.sort(smooth, axis=None)[::-1]
     level = float(ranked[len(where) - 1] + ranked[len(where)]) / 2
-    vertices, triangles, _ = contour_surface(smooth, level, cap_faces=False, calculate_normals=True)
-    vertices = grid.ijk_to_xyz_transform.transform_points(vertices + (first - _PAD)[::-1].astype(np.float32))
-    return vertices, calculate_vertex_normals(vertices, triangles), triangles
+    with passing_volume(session, smooth, grid, (first - _PAD)[::-1]) as volume:
+        # the user's own settings are for maps
+        volume.set_parameters(surface_levels=[level], surface_smoothing=False, subdivide_surface=False)
+        volume.update_drawings()
+        (surface,) = volume.surfaces
+        return surface.vertices, surface.normals, surface.triangles

@@ -2,8 +2,7 @@
 
 import math
 
-from chimerax.core.models import RESTORED_MODEL_TABLE, Model
-from chimerax.core.triggerset import DEREGISTER
+from chimerax.core.models import Model
 from chimerax.map_series import MapSeries
 
 from ..palette import class_rgba
@@ -26,6 +25,7 @@ class EnsembleModel(MapSeries):
         self.classes = {}
         self._kept = {}  # map -> level, for maps whose surface was thrown away
         self._borrowed = {}  # map -> level of the map shown before it, for maps that had none of their own
+        self._saved = ()  # (number, level, class) of each map in a session file, until the maps are there too
         super().__init__(name, maps, session)
         self.folder = folder
 
@@ -77,33 +77,37 @@ class EnsembleModel(MapSeries):
     def added_to_session(self, session):
         """Say what was opened. MapSeries would also describe the first map, whose data may not be read yet."""
         Model.added_to_session(self, session)
+        if self._saved:
+            self._take_maps()
         if self.maps:
             session.logger.info(f"{self}: an ensemble of {len(self.maps)} maps, each at its own level")
 
     def take_snapshot(self, session, flags):
-        """Session state: that of a map series, the folder, the levels. The maps save themselves."""
-        series = MapSeries.take_snapshot(self, session, flags)
-        classes = [self.classes.get(volume) for volume in self.maps if volume is not None]
-        return {"series": series, "folder": self.folder, "levels": self.levels, "classes": classes, "version": 1}
+        """Session state: the folder, and what is known of each map. The maps save themselves."""
+        maps = [
+            # the number alone: of a session that is opened beside another the rest of the id changes
+            (volume.id[-1], self.level_of(volume), self.classes.get(volume))
+            for volume in self.maps
+            if volume is not None
+        ]
+        state = Model.take_snapshot(self, session, flags)
+        return {"model state": state, "folder": self.folder, "maps": maps, "version": 1}
 
     @staticmethod
     def restore_snapshot(session, data):
         """The ensemble of a session file; its maps are put in once they are restored."""
         ensemble = EnsembleModel("ensemble", [], session, data["folder"])
-        series = data["series"]
-        Model.set_state_from_snapshot(ensemble, session, series["model state"])
-
-        def take_maps(*_):
-            children = {model.id: model for model in ensemble.child_models()}
-            known = zip(series["map ids"], data["levels"], data["classes"], strict=True)
-            found = [(children[i], level, label) for i, level, label in known if i in children]
-            ensemble.set_maps([volume for volume, _, _ in found])
-            ensemble._kept = {volume: level for volume, level, _ in found}
-            ensemble.classes = {volume: label for volume, _, label in found if label is not None}
-            return DEREGISTER
-
-        session.triggers.add_handler(RESTORED_MODEL_TABLE, take_maps)
+        Model.set_state_from_snapshot(ensemble, session, data["model state"])
+        ensemble._saved = data["maps"]
         return ensemble
+
+    def _take_maps(self):
+        children = {child.id[-1]: child for child in self.child_models()}
+        found = [(children[number], level, label) for number, level, label in self._saved if number in children]
+        self._saved = ()
+        self.set_maps([volume for volume, _, _ in found])
+        self._kept = {volume: level for volume, level, _ in found}
+        self.classes = {volume: label for volume, _, label in found if label is not None}
 
 
 def ensemble_from_files(session, folder, name, rows, kept=True):
@@ -117,13 +121,13 @@ def ensemble_from_files(session, folder, name, rows, kept=True):
     Raises:
         UserError: a file cannot be opened.
     """
-    from .grids import open_kept, volume_from_grid
+    from .grids import draw_in_script, open_kept, volume_from_grid
 
     volumes = []
     for row in rows:
         grid = open_kept(row["path"], row["name"], kept)
         grid.rgba = _COLOR
-        volume = volume_from_grid(session, grid, row["level"])
-        volume.display = False
-        volumes.append(volume)
-    return EnsembleModel(name, volumes, session, folder if kept else "")
+        volumes.append(volume_from_grid(session, grid, row["level"], display=False))
+    ensemble = EnsembleModel(name, volumes, session, folder if kept else "")
+    draw_in_script(volumes[0])
+    return ensemble

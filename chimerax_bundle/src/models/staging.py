@@ -31,7 +31,7 @@ def stage_maps(session, volumes, folder):
         path, source = os.path.join(folder, f"{name}.mrc"), map_file(volume)
         if source is None:
             session.logger.status(f"writing {volume} for the engine")
-            write_grid(volume.data, path)
+            write_grid(session, volume.data, path)
         else:
             _link(source, path)
     if None not in levels.values():

@@ -36,6 +36,7 @@ class Settings:
             (.pkl, .npy) of these volumes. Gives OUT_particles.csv.
         run: The trained run, in place of labels: each particle belongs to the volume nearest to it in latent space, by
             the columns z1, z2 ... of the ensemble.csv of --ensemble. Gives OUT_particles.csv too.
+        epoch: Which epoch of the run, where it keeps several, as its file names count; without it the newest.
     """
 
     table: Path = field(metadata=POSITIONAL)
@@ -48,6 +49,7 @@ class Settings:
     ensemble: Path | None = None
     labels: Path | None = None
     run: Path | None = None
+    epoch: int | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def _assignment(settings: Settings, classed: pd.Index, everyone: pd.Index) -> pd
         return None
     from hetero.commands.open_run import open_run
 
-    return nearest_volumes(open_run(settings.run), settings.ensemble / TABLE, classed)
+    return nearest_volumes(open_run(settings.run, settings.epoch), settings.ensemble / TABLE, classed)
 
 
 def _check(settings: Settings, written: list[Path]) -> None:

@@ -34,9 +34,11 @@ class Settings:
     Attributes:
         path: A map, a structure, a folder of maps or of blocks, a list or stack of particles, a run (a trained
             model), or a model text of Gaussians.
+        epoch: Runs: which epoch, where the folder keeps several, as its file names count; without it the newest.
     """
 
     path: Path = field(metadata=POSITIONAL)
+    epoch: int | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -52,9 +54,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         raise HeteroError(
             f"{path} is not there; a map, a structure, particles, or a folder of maps or blocks was expected."
         )
+    if is_run_folder(path):
+        return _run(path, settings.epoch)
+    if settings.epoch is not None:
+        raise HeteroError(f"{path} is no run (a trained model), so it has no epoch to be read with.")
     if path.is_dir():
-        if is_run_folder(path):
-            return _run(path)
         if is_blocks_folder(path):
             return _blocks(path)
         if list_maps(path):
@@ -152,8 +156,8 @@ def _blocks(folder: Path) -> dict[str, Any]:
     return {"kind": "blocks", "path": str(folder), "name": name, "n": len(blocks), **grid, "blocks": rows}
 
 
-def _run(folder: Path) -> dict[str, Any]:
-    run = open_run(folder)
+def _run(folder: Path, epoch: int | None) -> dict[str, Any]:
+    run = open_run(folder, epoch)
     return {
         "kind": "run",
         "path": str(folder),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from hetero.commands import check_range
-from hetero.commands.open_run import open_run
 from hetero.commands.selection_sources import Extent, check_rows
 from hetero.errors import HeteroError
 from hetero.latent import Run
@@ -34,19 +33,19 @@ class Neighbourhood:
 
 
 def particles_near(
-    particles: Particles, folder: Path, z: tuple[float, ...], volume: Path | None, bandwidth: float | None
+    particles: Particles, run: Run, z: tuple[float, ...], volume: Path | None, bandwidth: float | None
 ) -> Neighbourhood:
     """Weights of particles by their distance from a latent.
 
     Args:
         particles: the images; joined with the run by their rows in the particle file.
-        folder: the run.
+        run: the trained model.
         z: the latent, or ...
         volume: a decoded map, whose latent stands in the ensemble.csv beside it.
         bandwidth: of the kernel; without it one that takes a tenth of the run's particles, at least 1,000.
 
     Raises:
-        HeteroError: no run, or one of other particles, no latent or two, or nothing near it.
+        HeteroError: a run of other particles, no latent or two, or nothing near it.
     """
     from hetero.latent.kernel import bandwidth_of, effective_number, kernel_weights, squared_distances
 
@@ -54,16 +53,15 @@ def particles_near(
         raise HeteroError("One of --z and --around-volume was expected beside --run, to say where the map is wanted.")
     if bandwidth is not None:
         check_range("The bandwidth", bandwidth, 1e-3)
-    run = open_run(folder)
     _check_particles(run, particles)
     if run.has_copies:
         raise HeteroError(
-            f"{folder} has several latents for each particle, its copies under symmetry, and {particles.path} has one "
-            "pose for each; a run without --symmetry was expected."
+            f"{run.folder} has several latents for each particle, its copies under symmetry, and {particles.path} has "
+            "one pose for each; a run without --symmetry was expected."
         )
     point = latent_of(volume, run) if volume is not None else np.asarray(z, dtype=np.float32)
     if point.shape != (run.zdim,) or not run.zdim or not np.isfinite(point).all():
-        raise HeteroError(f"A latent of {point.size} numbers was given; {folder} has latents of {run.zdim}.")
+        raise HeteroError(f"A latent of {point.size} numbers was given; {run.folder} has latents of {run.zdim}.")
     squared = squared_distances(run.latents, run.log_variance, point)
     if bandwidth is None:
         bandwidth = bandwidth_of(squared, max(_SHARE * len(run), min(_FEWEST, len(run) / 4)))

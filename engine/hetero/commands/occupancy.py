@@ -39,6 +39,7 @@ class Settings:
         flip: Particles: mirror the decoded maps, as the blocks' ensemble was.
         invert: Particles: change the sign of the decoded maps, as the blocks' ensemble was.
         apix: Particles: Å per voxel at the run's box, for runs that do not say.
+        epoch: Particles: which epoch, where the run keeps several, as its file names count; without it the newest.
         workers: Particles: processes to share the work; without it one for each core where there is much to do and Dask
             is installed.
         scheduler: Particles: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
@@ -60,6 +61,7 @@ class Settings:
     flip: bool = False
     invert: bool = False
     apix: float | None = None
+    epoch: int | None = None
     workers: int | None = None
     scheduler: str | None = None
 
@@ -172,8 +174,8 @@ def describe(result: dict[str, Any]) -> str:
 
 def _check_maps_alone(settings: Settings) -> None:
     """Refuse what is for particles only."""
-    for name in ("flip", "invert", "apix", "scheduler"):
-        if getattr(settings, name):
+    for name in ("flip", "invert", "apix", "epoch", "scheduler"):
+        if getattr(settings, name) is not None and getattr(settings, name) is not False:
             raise HeteroError(f"--{name} goes with --particles, and maps are measured as they are.")
     if settings.workers is not None:
         raise HeteroError("--workers goes with --particles; maps are measured by one process.")

@@ -38,7 +38,8 @@ def open_run(folder: Path | str, epoch: int | None = None, apix: float | None = 
         return open_cryodrgn(folder, epoch, apix)
     run = _reader(folder, config.system)(folder)
     if epoch is not None and epoch != run.epoch:
-        raise HeteroError(f"{folder} has no weights of epoch {epoch}; there is {run.epoch}.")
+        there = f"there is {run.epoch}" if run.epoch is not None else f"a run of '{run.system}' has no epochs"
+        raise HeteroError(f"{folder} has no weights of epoch {epoch}; {there}.")
     return run if apix is None else dataclasses.replace(run, apix=apix)
 
 

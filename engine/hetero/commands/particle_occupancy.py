@@ -39,7 +39,7 @@ def measure_run(settings, progress: Progress = silent) -> dict[str, Any]:
     from hetero.commands.open_run import open_run
 
     _check(settings)
-    opener = partial(open_run, settings.folder, apix=settings.apix)
+    opener = partial(open_run, settings.folder, settings.epoch, settings.apix)
     run = opener()
     rows = choose_rows(settings.particles, run)
     view = View(box=_box(settings, run), flip=settings.flip, invert=settings.invert)

@@ -13,6 +13,7 @@ import hetero
 from hetero.commands import POSITIONAL, check_range
 from hetero.commands.fsc import sentence, summary
 from hetero.commands.near_latent import Neighbourhood, particles_near
+from hetero.commands.open_run import open_run
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.maps import Volume, write_map
@@ -43,6 +44,7 @@ class Settings:
         around_volume: Or a map that hetero decode made of the run: its latent is taken.
         bandwidth: Width of the Gaussian by which nearness counts, in standard deviations of the latents (whitened);
             without it one that takes a tenth of the particles, at least 1,000.
+        epoch: Which epoch of the run, where it keeps several, as its file names count; without it the newest.
         symmetry: C1, C2 ..., D2 ..., T, O or I: the map is made symmetric. Cn and Dn turn about z.
         invert: Turn the contrast over, for particles that are dark (a .cs file says itself whether they are).
         threads: Processors to use; without it all.
@@ -58,6 +60,7 @@ class Settings:
     z: tuple[float, ...] = ()
     around_volume: Path | None = None
     bandwidth: float | None = None
+    epoch: int | None = None
     symmetry: str = "C1"
     invert: bool = False
     threads: int | None = None
@@ -77,8 +80,11 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     check_folder(settings.out, FOLDER)
     check_range("The number of threads", settings.threads or 1, 1)
     symmetry = symmetry_rotations(settings.symmetry)
-    if settings.run is None and (settings.z or settings.around_volume or settings.bandwidth):
-        raise HeteroError("--z, --around-volume and --bandwidth speak of a run's latents; --run was expected too.")
+    about_run = (settings.z or None, settings.around_volume, settings.bandwidth, settings.epoch)
+    if settings.run is None and any(value is not None for value in about_run):
+        raise HeteroError(
+            "--z, --around-volume, --bandwidth and --epoch speak of a run's latents; --run was expected too."
+        )
     started = time.perf_counter()
     particles = open_particles(
         settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir, settings.invert
@@ -86,7 +92,8 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     particles.require_poses()
     near = None
     if settings.run is not None:
-        near = particles_near(particles, settings.run, settings.z, settings.around_volume, settings.bandwidth)
+        model = open_run(settings.run, settings.epoch)
+        near = particles_near(particles, model, settings.z, settings.around_volume, settings.bandwidth)
     half_set, whose = split_halves(particles)
     weights = np.ones(len(particles)) if near is None else near.weights
     result = reconstruct(particles, half_set, weights, symmetry, settings.threads, progress)

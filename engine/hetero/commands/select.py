@@ -36,6 +36,7 @@ class Settings:
         among: Only these particles: a file of numbers (.csv, .txt, .npy, .pkl), such as a viewer's selection.
         original: The particle file (.star, .cs) that the model was trained on; its rows are copied as they are.
         labels: For tables of volumes: which volume each particle belongs to, as in hetero classes.
+        epoch: Runs: which epoch, where the folder keeps several, as its file names count; without it the newest.
     """
 
     sources: tuple[Path, ...] = field(metadata=POSITIONAL)
@@ -44,6 +45,7 @@ class Settings:
     among: Path | None = None
     original: Path | None = None
     labels: Path | None = None
+    epoch: int | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     from hetero.occupancy.rules import parse_rule
 
     _check(settings)
-    table, extent = read_sources(settings.sources, settings.labels)
+    table, extent = read_sources(settings.sources, settings.labels, settings.epoch)
     if settings.original is not None:
         check_extent(settings.original, extent)
     chosen = np.ones(len(table), dtype=bool)

@@ -28,19 +28,27 @@ class Extent:
     source: Path
 
 
-def read_sources(paths: tuple[Path, ...], labels: Path | None) -> tuple[pd.DataFrame, Extent]:
+def read_sources(paths: tuple[Path, ...], labels: Path | None, epoch: int | None = None) -> tuple[pd.DataFrame, Extent]:
     """All that is known of the particles that every source knows: a row a particle number, and their file's extent.
+
+    Args:
+        paths: tables and runs.
+        labels: which volume each particle belongs to, for tables of volumes.
+        epoch: of the runs; without it the newest.
 
     Raises:
         HeteroError: no table and no run, the same column in two sources, or no particle in all of them.
     """
     tables, extents = [], []
     for path in paths:
-        table, extent = _read_run(path) if path.is_dir() else _read_table(path, labels)
+        table, extent = _read_run(path, epoch) if path.is_dir() else _read_table(path, labels)
         for other, before in zip(tables, paths, strict=False):
             shared = [c for c in table.columns if c in other.columns]
             if shared:
-                raise HeteroError(f"{before} and {path} both have {shared[0]}; a rule could mean either.")
+                raise HeteroError(
+                    f"{before} and {path} both have {shared[0]}, and a rule could mean either: name only the tables "
+                    "that it needs."
+                )
         tables.append(table)
         extents.append(extent)
     joined = tables[0] if len(tables) == 1 else pd.concat(tables, axis="columns", join="inner")
@@ -107,10 +115,10 @@ def _read_table(path: Path, labels: Path | None) -> tuple[pd.DataFrame, Extent]:
     return table, Extent(rows, exact, run, path)
 
 
-def _read_run(path: Path) -> tuple[pd.DataFrame, Extent]:
+def _read_run(path: Path, epoch: int | None) -> tuple[pd.DataFrame, Extent]:
     from hetero.commands.open_run import open_run
 
-    run = open_run(path)
+    run = open_run(path, epoch)
     columns = [f"z{i}" for i in range(1, run.zdim + 1)]
     table = pd.DataFrame(run.latents.astype(float), pd.Index(run.particle_index, name="particle"), columns)
     rows = int(run.particle_index.max()) + 1
