@@ -35,12 +35,13 @@ import hetero.level.evaluate
 import hetero.level.training
 from hetero.cli import main
 from hetero.commands import VERBS, blocks, downsample, load, particle_occupancy
+from hetero.earlier import STORE
 from hetero.level import kept
 from hetero.maps import Volume, write_map
 from hetero.particles import growing
 
 _KILLED = -signal.SIGKILL
-_LEAVES_OUT = (".lock", "checkpoint.previous.pt")  # what may differ: how often it was saved
+_LEAVES_OUT = (".lock", "checkpoint.previous.pt")  # what may differ, with what is in STORE: how often it was saved
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def contents(folder: Path) -> dict[str, object]:
     """All that the folder holds, but for times."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.name in _LEAVES_OUT:
+        if path.is_dir() or path.name in _LEAVES_OUT or STORE in path.parts:
             continue
         name = str(path.relative_to(folder))
         if path.name == "log.csv":

@@ -12,6 +12,7 @@ ENGINE = ROOT / "engine" / "hetero"
 BASE = {
     "hetero",
     "hetero.checkpoints",
+    "hetero.earlier",
     "hetero.errors",
     "hetero.files",
     "hetero.foreign",
@@ -66,6 +67,7 @@ ENGINE_ROOMS = {
     "__main__.py": {"cli"},
     "__init__.py": set(),
     "checkpoints.py": set(),
+    "earlier.py": set(),
     "errors.py": set(),
     "files.py": set(),
     "foreign.py": set(),

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hetero.earlier import is_whole_archive
 from hetero.errors import HeteroError, MapWarning
 from hetero.files import atomic_path
-from hetero.foreign import check_torch_archive, is_whole_archive
+from hetero.foreign import check_torch_archive
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"

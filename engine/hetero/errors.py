@@ -28,6 +28,10 @@ class HeteroError(Exception):
         return printable(super().__str__())
 
 
+class Damaged(HeteroError):
+    """A file that is not whole: where one before it is kept, that one is used (:mod:`hetero.earlier`)."""
+
+
 class Interrupted(HeteroError):
     """The system ended the work (a full disk, a file that vanished, workers that died): what is finished is good."""
 

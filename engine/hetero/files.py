@@ -5,12 +5,13 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from hetero.earlier import STORE, forget, note, set_aside, set_folder_aside
 from hetero.errors import HeteroError, Interrupted
 
 PICTURE_MARK = "Hetero (occupancy)"
@@ -22,10 +23,15 @@ _OF_FOLDERS = ("ensemble.csv", "blocks.csv", "truth.csv")
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, keep: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path``, on any error it is removed.
 
     The temporary name ends like ``path`` does, so writers that look at the suffix work.
+
+    Args:
+        path: of the file.
+        keep: it is a result that will be read again: what it replaces is kept, and what was written is noted
+            (:mod:`hetero.earlier`).
 
     Raises:
         HeteroError: the folder does not exist or cannot be written to.
@@ -44,9 +50,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
+        if keep:
+            set_aside(path)
         os.replace(temporary, path)
         if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then
             sync_folder(path.parent)
+        if keep and path.suffix.lower() != ".npz":  # which has checksums of its own
+            note(path)
     except OSError as error:
         raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     finally:
@@ -54,8 +64,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
+def atomic_folder(folder: Path | str, kind: "FolderKind", keep: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; on success it takes ``folder``'s place, on any error it is removed.
+
+    Args:
+        folder: to be written.
+        kind: of the folder.
+        keep: as in :func:`atomic_path`, of all its tables and maps.
 
     Raises:
         HeteroError: ``folder`` is not ours to replace (:func:`check_folder`), or cannot be written.
@@ -70,8 +85,13 @@ def atomic_folder(folder: Path | str, kind: "FolderKind") -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
+        if keep:
+            for file in [*temporary.glob("*.csv"), *temporary.glob("*.mrc")]:
+                note(file)
+            if not folder.exists():
+                forget(folder)
         _sync_tree(temporary)
-        _swap(temporary, folder)
+        _swap(temporary, folder, (lambda old: set_folder_aside(old, folder)) if keep else shutil.rmtree)
         sync_folder(folder.parent)
     except OSError as error:
         raise Interrupted(f"Cannot write {folder}: {reason(error)}.") from error
@@ -101,7 +121,7 @@ def check_folder(folder: Path | str, kind: FolderKind) -> None:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise HeteroError(f"{folder} is a file; a folder to write into was expected.")
-    entries = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    entries = sorted(p.name for p in folder.iterdir() if p.name != STORE) if folder.is_dir() else []
     strangers = [name for name in entries if not any(fnmatch(name, pattern) for pattern in kind.entries)]
     if strangers or (entries and kind.mark not in entries):
         other = (strangers or entries)[0]
@@ -170,13 +190,16 @@ def check_picture(path: Path | str) -> None:
         raise HeteroError(f"{path} is there already and is no picture of ours; it was kept.")
 
 
-def _swap(new: Path, folder: Path) -> None:
-    """Put ``new`` in ``folder``'s place: at once where the system can, else the old one comes back where that fails."""
+def _swap(new: Path, folder: Path, retire: Callable[[Path], None]) -> None:
+    """Put ``new`` in ``folder``'s place: at once where the system can, else the old one comes back where that fails.
+
+    ``retire`` is told where the old one lies then.
+    """
     if not folder.exists():
         os.replace(new, folder)
         return
     if _exchanged(new, folder):
-        shutil.rmtree(new)
+        retire(new)
         return
     old = new.with_name(new.name + "-old")
     os.replace(folder, old)
@@ -185,7 +208,7 @@ def _swap(new: Path, folder: Path) -> None:
     except BaseException:
         os.replace(old, folder)
         raise
-    shutil.rmtree(old)
+    retire(old)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from hetero.errors import HeteroError
+from hetero.earlier import check_whole, newest_good
+from hetero.errors import Damaged, HeteroError
 
 _MOST_COLUMNS = 10_000
 _LONGEST_HEAD = 1 << 20  # bytes of a table's first line
@@ -66,11 +67,20 @@ def read_csv(path: Path | str, expected: str = "a table (.csv)", **choices: Any)
 
     Raises:
         HeteroError: not there, no such table, or one that does not fit into memory.
+        Damaged: it is one of ours and not what was written, and none before it is kept.
+
+    Warns:
+        MapWarning: it is damaged, and the one before was read.
     """
+    return newest_good(path, lambda one: _read_csv(one, expected, choices))
+
+
+def _read_csv(path: Path, expected: str, choices: dict[str, Any]):
     import pandas as pd
 
     check_file(path, expected)
     try:
+        check_whole(path)
         with open(path, "rb") as file:
             head = file.readline(_LONGEST_HEAD)
         if len(head) == _LONGEST_HEAD or head.count(b",") >= _MOST_COLUMNS:
@@ -100,8 +110,16 @@ def read_npz(path: Path | str, names: Iterable[str], expected: str) -> dict[str,
     """Those of ``names`` that a ``.npz`` file holds; pickled objects are refused, and what unfolds beyond measure.
 
     Raises:
-        HeteroError: not there, damaged, or another kind of file.
+        HeteroError: not there, or it unfolds too far.
+        Damaged: damaged, or another kind of file, and none before it is kept.
+
+    Warns:
+        MapWarning: it is damaged, and the one before was read.
     """
+    return newest_good(path, lambda one: _read_npz(one, names, expected))
+
+
+def _read_npz(path: Path, names: Iterable[str], expected: str) -> dict[str, np.ndarray]:
     check_file(path, expected)
     found = {}
     try:
@@ -119,7 +137,7 @@ def read_npz(path: Path | str, names: Iterable[str], expected: str) -> dict[str,
     except HeteroError:
         raise
     except Exception as error:  # neither has zipfile, nor numpy's parser of headers, a list of what it raises
-        raise HeteroError(f"{path} cannot be read as {expected}: it is damaged, or another kind of file.") from error
+        raise Damaged(f"{path} cannot be read as {expected}: it is damaged, or another kind of file.") from error
     return found
 
 
@@ -160,15 +178,6 @@ def check_torch_archive(path: Path | str, expected: str) -> None:
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, OverflowError,
             RecursionError, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
-
-
-def is_whole_archive(path: Path | str) -> bool:
-    """Whether every member of an archive is what its checksum says (torch itself does not look)."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile):
-        return False
 
 
 def _check_old_torch(path: Path) -> None:

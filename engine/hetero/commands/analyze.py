@@ -15,6 +15,7 @@ from hetero.commands.analyze_page import DARK, SurfaceSeries, write_page, write_
 from hetero.commands.assignments import ASSIGNMENT, write_assignment
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
+from hetero.earlier import note
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.latent import Run, View, point_table
@@ -107,6 +108,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     with atomic_folder(settings.out, FOLDER) as folder:
         labels = _labels(model, scores, embedding, clusters.labels, mixture)
         labels.to_csv(folder / "labels.csv", index=False, float_format="%.6g")
+        note(folder / "labels.csv")
         table = point_table(model.latents[clusters.nearest], model.particle_index[clusters.nearest])
         table = table.assign(cluster=np.arange(settings.k), n_particles=clusters.sizes)
         write_assignment(folder / ASSIGNMENT, model.particle_index, table.index.to_numpy()[clusters.labels])

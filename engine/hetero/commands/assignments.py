@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from hetero.earlier import note
 from hetero.errors import HeteroError
 from hetero.foreign import read_csv, read_npy
 from hetero.latent import Run
@@ -41,6 +42,7 @@ def read_assignment(path: Path, volumes: pd.Index) -> pd.Series:
 def write_assignment(path: Path, particles: np.ndarray, volumes: np.ndarray) -> None:
     """A table that :func:`read_assignment` reads: ``(n,)`` particle numbers and names of their volumes."""
     pd.DataFrame({"particle": particles, "name": volumes}).to_csv(path, index=False)
+    note(path)
 
 
 def nearest_volumes(run: Run, path: Path, volumes: pd.Index) -> pd.Series:

@@ -248,5 +248,5 @@ def _rows(table: pd.DataFrame, classes, particles: pd.Series | None) -> list[dic
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
+    with atomic_path(path, keep=True) as temporary:
         table.to_csv(temporary, index_label=table.index.name)

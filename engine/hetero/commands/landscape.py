@@ -15,6 +15,7 @@ from hetero.commands.analyze_page import DARK, SurfaceSeries
 from hetero.commands.assignments import ASSIGNMENT, write_assignment
 from hetero.commands.decode import counted
 from hetero.commands.open_run import open_run
+from hetero.earlier import note
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder, check_folder
 from hetero.latent import View, point_table
@@ -184,6 +185,8 @@ def _write_tables(folder: Path, table: pd.DataFrame, components, states, labels,
     scores.columns = [f"voxel_pc{i + 1}" for i in range(scores.shape[1])]
     pd.concat([table.assign(state=states), scores], axis=1).to_csv(folder / "volumes" / "ensemble.csv")
     pd.DataFrame({"particle": particles, "state": states[labels]}).to_csv(folder / "particles.csv", index=False)
+    for written in (folder / "volumes" / "ensemble.csv", folder / "particles.csv"):
+        note(written)
     write_assignment(folder / ASSIGNMENT, particles, table.index.to_numpy()[labels])
 
 

@@ -199,5 +199,5 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
     if out.name == TABLE:
         update_table(out, table)
     else:
-        with atomic_path(out) as temporary:
+        with atomic_path(out, keep=True) as temporary:
             table.to_csv(temporary, index_label="name")

@@ -193,5 +193,5 @@ def _describe_particles(result: dict[str, Any]) -> str:
 def _write(out: Path, values: np.ndarray, names: list[str], columns: list[str]) -> None:
     import pandas as pd
 
-    with atomic_path(out) as temporary:
+    with atomic_path(out, keep=True) as temporary:
         pd.DataFrame(values, index=names, columns=columns).to_csv(temporary, index_label="name")

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from hetero.earlier import STORE
 from hetero.errors import HeteroError
 from hetero.latent import RunConfig, read_config
 from hetero.locks import LOCK, check_free
@@ -22,7 +23,7 @@ def check_training_folder(out: Path, config: RunConfig, made: Collection[str], m
     """
     if out.exists() and not out.is_dir():
         raise HeteroError(f"{out} is a file; a folder to write into was expected.")
-    ours = (".partial-", LOCK)
+    ours = (".partial-", LOCK, STORE)
     there = sorted(p.name for p in out.iterdir() if not p.name.startswith(ours)) if out.is_dir() else []
     check_free(out)  # the loop holds it; here the second process is told before it works
     begun = read_config(out) if there else None

@@ -249,7 +249,7 @@ class GmmTask:
         variance = posterior.covariance.diagonal(dim1=1, dim2=2).clamp_min(1e-12)
         write_latents(self.folder / LATENTS, Latents(posterior.mean.numpy(), self.rows, variance.log().numpy()))
         table = pd.DataFrame({"particle": self.rows, "detectability": posterior.detectability.numpy().round(4)})
-        with atomic_path(self.folder / DETECTABILITY) as temporary:
+        with atomic_path(self.folder / DETECTABILITY, keep=True) as temporary:
             table.to_csv(temporary, index=False)
         return posterior
 

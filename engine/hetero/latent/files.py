@@ -40,7 +40,7 @@ def write_latents(path: Path | str, latents: Latents) -> None:
     }
     if latents.log_variance is not None:
         arrays["z_logvar"] = np.asarray(latents.log_variance, dtype=np.float32)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path, keep=True) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
 
 

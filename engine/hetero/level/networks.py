@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hetero.earlier import is_whole_archive
 from hetero.errors import HeteroError
 from hetero.foreign import check_torch_archive
 from hetero.level.correction import FEATURES, LARGEST
@@ -171,6 +172,8 @@ def load_network(path: Path | str) -> nn.Module:
     if not isinstance(checkpoint, dict):
         raise HeteroError(f"{path} holds a {type(checkpoint).__name__}; a checkpoint of a level network was expected.")
     ours = checkpoint.get("format") == FORMAT
+    if ours and not is_whole_archive(path):  # torch does not look, and a wrong number in it would be believed
+        raise HeteroError(f"{path} is damaged: what it holds is not what was written (its checksums differ).")
     network = LevelNetwork() if ours else PublishedLevelNetwork()
     state = checkpoint.get("state") if ours else checkpoint.get("model_state_dict")
     if not isinstance(state, dict):

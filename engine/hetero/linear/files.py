@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hetero.checkpoints import save_tensors
+from hetero.earlier import note
 from hetero.errors import HeteroError
 from hetero.files import FolderKind
 from hetero.latent import (
@@ -52,6 +53,7 @@ def write_linear(folder: Path, model: LinearModel, rows: np.ndarray, apix: float
         "junk": model.junk.astype(int),
     }  # fmt: skip
     pd.DataFrame(of_particles).to_csv(folder / PARTICLES, index=False)
+    note(folder / PARTICLES)
     tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(model, name))) for name in _KEPT}
     save_tensors(folder / CHECKPOINT, {"format": FORMAT, **tensors})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hetero.earlier import newest_good
 from hetero.errors import HeteroError
 from hetero.files import FolderKind, atomic_folder
 from hetero.foreign import read_csv
@@ -108,8 +109,11 @@ def _colors(n: int, columns: Mapping) -> list[str]:
 
 
 def write_blocks(folder: Path | str, blocks: Blocks, config: dict) -> None:
-    """Write ``block_00.mrc`` ... (0/1, int8), ``blocks.csv`` and ``config.json``, whole or not at all."""
-    with atomic_folder(folder, FOLDER) as temporary:
+    """Write ``block_00.mrc`` ... (0/1, int8), ``blocks.csv`` and ``config.json``, whole or not at all.
+
+    What was there is kept as the one before (:mod:`hetero.earlier`).
+    """
+    with atomic_folder(folder, FOLDER, keep=True) as temporary:
         for name, mask in zip(blocks.names, blocks.masks, strict=True):
             write_map(temporary / f"{name}.mrc", Volume(mask, blocks.apix, blocks.origin, name), dtype=np.int8)
         blocks.table.to_csv(temporary / TABLE, index_label="name")
@@ -133,8 +137,14 @@ def read_blocks(folder: Path | str) -> Blocks:
 
     Raises:
         HeteroError: no masks there, or masks on different grids.
+
+    Warns:
+        MapWarning: a file of them is damaged, and the folder before it was read.
     """
-    folder = Path(folder)
+    return newest_good(folder, _read_folder)
+
+
+def _read_folder(folder: Path) -> Blocks:
     paths = list_maps(folder)
     has_table = (folder / TABLE).is_file()
     if not paths and not has_table:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from natsort import natsorted
 
+from hetero.earlier import note
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
 from hetero.foreign import read_csv
@@ -134,6 +135,7 @@ def write_ensemble(folder: Path | str, volumes: Iterable[Volume], table: pd.Data
     for name, volume in zip(table.index, volumes, strict=True):
         write_map(folder / f"{name}.mrc", volume)
     table.to_csv(folder / TABLE, index_label="name")
+    note(folder / TABLE)
 
 
 def update_table(path: Path | str, rows: pd.DataFrame) -> None:
@@ -147,7 +149,7 @@ def update_table(path: Path | str, rows: pd.DataFrame) -> None:
         cells[rows.index] = rows[column].astype(object)
         table[column] = cells
     table = table.loc[natsorted(table.index)]
-    with atomic_path(path) as temporary:
+    with atomic_path(path, keep=True) as temporary:
         table.to_csv(temporary, index_label="name")
 
 

@@ -11,7 +11,8 @@ import mrcfile
 import numpy as np
 from mrcfile.mrcinterpreter import MrcInterpreter
 
-from hetero.errors import HeteroError, MapWarning
+from hetero.earlier import check_whole
+from hetero.errors import Damaged, HeteroError, MapWarning
 from hetero.files import atomic_path
 from hetero.foreign import check_file, reason
 from hetero.maps.volume import Volume
@@ -74,17 +75,18 @@ def read_map(path: Path | str) -> Volume:
 
     Raises:
         HeteroError: as :func:`read_header`, or the map holds NaN or infinite values.
+        Damaged: it is cut short, or it is a block of ours and not what was written.
 
     Warns:
         MapWarning: the header has no voxel size (1 Å is assumed); or the map was written by us, and changed since.
     """
     path = Path(path)
+    check_file(path, "a map file")
+    check_whole(path)
     header = read_header(path)  # first: a header that promises too much must not make us allocate it
     with _open(path) as mrc:
         if mrc.data is None:
-            raise HeteroError(
-                f"{path} is truncated: it ends before the {_text(header.shape)} voxels its header promises."
-            )
+            raise Damaged(f"{path} is truncated: it ends before the {_text(header.shape)} voxels its header promises.")
         whole = _is_as_written(mrc)
         data = np.ascontiguousarray(np.transpose(mrc.data, _file_axes(mrc.header)), dtype=np.float32)
     for note in header.notes:
@@ -97,7 +99,7 @@ def read_map(path: Path | str) -> Volume:
     if not whole:
         warnings.warn(
             f"{path} does not hold the values that Hetero wrote into it (their checksum differs): it is damaged, or "
-            "was changed since.",
+            "was changed since; the command that made it makes it again.",
             MapWarning,
             stacklevel=2,
         )
@@ -200,7 +202,7 @@ def _check_length(path: Path, header: np.recarray, crs: np.ndarray, mode: int) -
         if expected > max(_FREE_BYTES, _MOST_UNPACKED * found):
             raise HeteroError(f"{path} has {found:,} bytes and promises {expected:,}; no map packs as small as that.")
     elif found < expected:
-        raise HeteroError(f"{path} is truncated: its header promises {expected:,} bytes, the file has {found:,}.")
+        raise Damaged(f"{path} is truncated: its header promises {expected:,} bytes, the file has {found:,}.")
 
 
 def _maps(header: np.recarray) -> list[int]:

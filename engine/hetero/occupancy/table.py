@@ -45,7 +45,7 @@ def read_occupancy(path: Path | str) -> pd.DataFrame:
 def write_occupancy(path: Path | str, table: pd.DataFrame) -> None:
     """Write a table as :func:`read_occupancy` reads it; whole or not at all."""
     path = Path(path)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, keep=True) as temporary:
         if path.suffix.lower() == ".npz":
             with open(temporary, "wb") as file:
                 np.savez(

@@ -1,0 +1,206 @@
+"""What was written, and the one before it: a damaged result is told from one that was changed on purpose.
+
+Beside a result lies a folder ``.hetero``. In it are, as ``NAME.sum``, the size, time and checksum that the result was
+written with, and as ``NAME`` the result that it took the place of (linked or moved, never copied where the file system
+has links). Delete it and nothing but that is lost.
+
+A checksum alone cannot tell damage from a table that somebody edited. The time can: what was edited has a newer one,
+what a disk or a transfer spoiled keeps it. So a file with another checksum is damaged where its time is still the one
+that it was written at; and a table also where it has zero bytes in it, or became shorter and ends within a row.
+``.npz`` files have checksums of their own, and nobody edits them.
+"""
+
+import json
+import os
+import shutil
+import stat
+import time
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hetero.errors import Damaged, HeteroError, MapWarning
+
+STORE = ".hetero"
+_SUM = ".sum"
+_LONGEST = 1 << 12  # bytes of a .sum
+_TICK = 10_000_000  # nanoseconds: file systems' clocks may be as coarse as the system's ticks
+_PIECE = 1 << 22
+_LAST_LINE = 1 << 16
+
+
+def before(path: Path | str) -> Path:
+    """Where the result that ``path`` took the place of is kept."""
+    path = Path(path).resolve()
+    return path.parent / STORE / path.name
+
+
+def newest_good(path: Path | str, read: Callable[[Path], Any]) -> Any:
+    """What ``read`` gives of a file or folder, or of the one before where it is damaged.
+
+    Raises:
+        HeteroError: of ``read``; where both are damaged it speaks of the newer one.
+
+    Warns:
+        MapWarning: the one before is used; names both.
+    """
+    path = Path(path)
+    try:
+        return read(path)
+    except Damaged as error:
+        kept = before(path)
+        try:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(kept).st_mtime))
+            found = read(kept)
+        except (HeteroError, OSError):
+            raise error from None
+        warnings.warn(f"{error} Used in its place: the one before, {kept} ({when}).", MapWarning, stacklevel=3)
+        return found
+
+
+def note(path: Path | str) -> None:
+    """Remember what a file holds that was just written whole, and the one before it."""
+    path = Path(path).resolve()
+    store = _store(path)
+    if store is None:
+        return
+    kept = store / path.name
+    since = time.time_ns() - os.stat(path).st_mtime_ns
+    if 0 <= since < _TICK:  # whoever edits it from now on gives it another time
+        time.sleep((_TICK - since) / 1e9)
+    found = {"now": _entry(path)} | ({"before": _entry(kept)} if kept.is_file() else {})
+    (store / (path.name + _SUM)).write_text(json.dumps(found))  # half of it, after a kill, is as good as none
+
+
+def set_aside(path: Path | str) -> None:
+    """Keep a file as the one before, as a new one is about to take its place.
+
+    A damaged one is not; a table becomes ``NAME.damaged``, as what was taken for damage may be somebody's work.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        forget(path)
+        return
+    store, damaged = _store(path), is_damaged(path)
+    if store is not None and (not damaged or path.suffix.lower() == ".csv"):
+        kept = store / (path.name + (".damaged" if damaged else ""))
+        begun = store / f".partial-{path.name}"
+        begun.unlink(missing_ok=True)  # of a process that was killed here
+        try:
+            os.link(path, begun)
+        except OSError:  # a file system without links
+            shutil.copy2(path, begun)
+        os.replace(begun, kept)
+
+
+def set_folder_aside(old: Path, folder: Path) -> None:
+    """Keep ``old``, which lay at ``folder``, as the one before; one with a damaged file in it is deleted."""
+    store = _store(folder)
+    if store is None or any(is_damaged(file) for file in old.iterdir() if file.is_file()):
+        shutil.rmtree(old)
+        return
+    kept = store / folder.name
+    forget(folder)
+    try:
+        os.replace(old, kept)
+    except OSError:  # something else has its name
+        shutil.rmtree(old)
+
+
+def forget(path: Path | str) -> None:
+    """Remove what is kept of a file or folder that is gone itself, as another one begins in its place."""
+    kept = before(path)
+    if kept.parent.is_symlink() or not kept.parent.is_dir():
+        return
+    if kept.is_dir() and not kept.is_symlink():
+        shutil.rmtree(kept, ignore_errors=True)
+    else:
+        kept.unlink(missing_ok=True)
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a file that is not what was written.
+
+    Raises:
+        Damaged: it is not, and nobody changed it on purpose.
+    """
+    if is_damaged(path):
+        raise Damaged(f"{path} is damaged: what it holds is not what was written (its checksum differs).")
+
+
+def is_damaged(path: Path | str) -> bool:
+    """Whether a file is not what was written, by its own checksums (.npz) or by those that were noted; False where
+    nothing is known, and where somebody changed it."""
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
+        return not is_whole_archive(path)
+    noted = _noted(path)
+    if noted is None:
+        return False
+    size, when, checksum = noted
+    about = os.stat(path)
+    if about.st_size == size and _checksum(path) == checksum:
+        return False
+    return about.st_mtime_ns == when or (path.suffix.lower() == ".csv" and _is_cut(path, about.st_size < size))
+
+
+def is_whole_archive(path: Path | str) -> bool:
+    """Whether every member of an archive is what its checksum says (torch itself does not look)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile):
+        return False
+
+
+def _is_cut(path: Path, shorter: bool) -> bool:
+    """Whether a table has zero bytes in it (a power cut leaves them), or became shorter and ends within a row."""
+    with open(path, "rb") as file:
+        head = file.readline(_LAST_LINE)
+        file.seek(0)
+        while piece := file.read(_PIECE):
+            if b"\0" in piece:
+                return True
+        file.seek(max(0, file.tell() - _LAST_LINE))
+        last = file.read().rsplit(b"\n", 1)[-1]
+    within_a_row = last != b"" and last.count(b",") < head.count(b",")
+    return shorter and (within_a_row or not head.endswith(b"\n"))
+
+
+def _noted(path: Path) -> tuple[int, int, int] | None:
+    path = path.resolve()
+    kept = path.parent.name == STORE
+    file = path.with_name(path.name + _SUM) if kept else path.parent / STORE / (path.name + _SUM)
+    try:
+        about = os.stat(file)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _LONGEST:
+            return None
+        size, when, checksum = map(int, json.loads(file.read_text())["before" if kept else "now"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return None
+    return size, when, checksum
+
+
+def _entry(path: Path) -> tuple[int, int, int]:
+    about = os.stat(path)
+    return about.st_size, about.st_mtime_ns, _checksum(path)
+
+
+def _checksum(path: Path) -> int:
+    total = 0
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            total = zlib.crc32(piece, total)
+    return total
+
+
+def _store(path: Path) -> Path | None:
+    """The folder ``.hetero`` beside a result; None where something else has its name: a link may lead anywhere."""
+    store = path.parent / STORE
+    if store.is_symlink() or (store.exists() and not store.is_dir()):
+        return None
+    store.mkdir(exist_ok=True)
+    return store
