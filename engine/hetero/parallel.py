@@ -1,7 +1,9 @@
 """One function over many chunks of work: here, in local processes, or on a Dask cluster."""
 
 import importlib.util
+import math
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,8 @@ from hetero.errors import HeteroError, Interrupted
 T = TypeVar("T")
 _PATIENCE = 10  # seconds to wait for a scheduler
 _TRIES = 10  # deaths of workers over one chunk that are taken for bad luck
-_WORTH = 16  # chunks for each core: fewer are done before the processes are up
+_WORTH = 60.0  # seconds that chunks would take here: less is done about as soon as the processes are up
+_LOOKED_AT = 2  # chunks that are done here first, to see how long they take
 _AHEAD = 2  # chunks that wait at each worker: enough to keep it busy, few enough to bound the memory
 
 
@@ -22,14 +25,15 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def local_workers(chunks: int) -> int:
-    """How many local processes are worth it: one for each core, where Dask is installed and there is enough to do."""
-    worth = chunks >= _WORTH * processors() and importlib.util.find_spec("distributed") is not None
-    return processors() if worth else 1
+def local_workers(chunks: int, seconds: float) -> int:
+    """How many local processes are worth it for so many chunks, each of so many seconds here: one for each core (but no
+    more than chunks), where Dask is installed and there is enough to do."""
+    worth = chunks * seconds >= _WORTH and importlib.util.find_spec("distributed") is not None
+    return min(processors(), chunks) if worth else 1
 
 
 def map_chunks(
-    function: Callable[[T], Any], chunks: Iterable[T], workers: int = 1, scheduler: str | None = None
+    function: Callable[[T], Any], chunks: Iterable[T], workers: int | None = 1, scheduler: str | None = None
 ) -> Iterator[tuple[T, Any]]:
     """Yield ``(chunk, function(chunk))`` as they are finished; in order only where one worker does all here.
 
@@ -38,7 +42,7 @@ def map_chunks(
     Args:
         function: can be pickled unless all is done here; sent once to each worker.
         chunks: small and hashable, e.g. numbers or tuples.
-        workers: local processes.
+        workers: local processes; None for as many as are worth it, once two chunks are done here.
         scheduler: address of a Dask scheduler (``tcp://host:8786``); then its workers are used, and they need this
             package and see the same files.
 
@@ -46,12 +50,28 @@ def map_chunks(
         HeteroError: Dask is not installed, nobody answers at the address, or workers die over the same chunk again and
             again. (A worker that dies now and then costs the chunks that it had.)
     """
-    if workers <= 1 and scheduler is None:
+    if workers is None and scheduler is None:
+        yield from _at_its_pace(function, list(chunks))
+    elif scheduler is None and workers <= 1:
         for chunk in chunks:
             yield chunk, function(chunk)
-        return
-    with _client(workers, scheduler) as client:
-        yield from _Crew(client, function).work(chunks)
+    else:
+        with _client(workers or 1, scheduler) as client:
+            yield from _Crew(client, function).work(chunks)
+
+
+def _at_its_pace(function: Callable[[T], Any], chunks: list[T]) -> Iterator[tuple[T, Any]]:
+    """The first few here, and by workers what is left then, where that is much."""
+    shortest = math.inf
+    for chunk in chunks[:_LOOKED_AT]:
+        began = time.perf_counter()
+        answer = function(chunk)
+        shortest = min(shortest, time.perf_counter() - began)  # the first has files to open, and modules
+        yield chunk, answer
+        del answer
+    rest = chunks[_LOOKED_AT:]
+    if rest:
+        yield from map_chunks(function, rest, local_workers(len(rest), shortest))
 
 
 class _Crew:

@@ -15,6 +15,23 @@ def test_alone_it_is_a_loop():
     assert list(parallel.map_chunks(lambda c: c * 10, [3, 1, 2])) == [(3, 30), (1, 10), (2, 20)]
 
 
+def test_workers_are_started_where_the_pace_of_the_first_chunks_makes_them_worth_it(monkeypatch):
+    pytest.importorskip("distributed", reason="Dask's workers are an extra")
+
+    def where(chunk):  # inside, so that it travels whole: workers cannot import the tests
+        time.sleep(0.05 if chunk else 0.3)  # the first has more to do, and is not what is gone by
+        return os.getpid()
+
+    here = os.getpid()
+    monkeypatch.setattr(parallel, "processors", lambda: 2)
+    monkeypatch.setattr(parallel, "_WORTH", 1.0)
+    assert {answer for _, answer in parallel.map_chunks(where, range(8), workers=None)} == {here}  # 0.3 s are left
+    found = dict(parallel.map_chunks(where, range(40), workers=None))
+    assert sorted(found) == list(range(40)) and found[0] == found[1] == here
+    others = {found[chunk] for chunk in range(2, 40)}
+    assert len(others) == 2 and here not in others
+
+
 def test_no_scheduler_is_one_sentence(monkeypatch):
     pytest.importorskip("distributed", reason="Dask's workers are an extra")
     monkeypatch.setattr(parallel, "_PATIENCE", 0.5)

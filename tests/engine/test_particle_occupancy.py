@@ -168,7 +168,8 @@ def test_killed_and_restarted_it_writes_the_same_file(model, tmp_path):
     assert finish(start(path, out, 0, 1))[0] == 256 * kept  # what was finished is not done again
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "o.csv.json").read_bytes() == (tmp_path / "whole.csv.json").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "o.csv.json", "whole.csv", "whole.csv.json"]
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == [".hetero", "o.csv", "o.csv.json", "whole.csv", "whole.csv.json"]
 
 
 def test_workers_give_the_same_file(model, tmp_path):

@@ -1,8 +1,6 @@
 """``hetero blocks``: SIREn's blocks of an ensemble."""
 
 import dataclasses
-import importlib.util
-import os
 import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -47,7 +45,8 @@ class Settings:
         resamples: Random halves of the maps in which each block is looked for again, for its stability in blocks.csv.
         coarse: Find blocks in maps resampled to this many voxels along the longest side, then refine their borders at
             full sampling; 0 finds them at full sampling. Without it 64 where maps have more than 96.
-        workers: Large boxes: local processes that read maps; without it one for each core, where Dask is installed.
+        workers: Large boxes: local processes that read maps; without it one for each core where there is much to do and
+            Dask is installed.
         scheduler: Large boxes: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
         bootstrap: For the published rule: draw its table of cut-offs anew, as published, not take its exact limit.
     """
@@ -146,7 +145,7 @@ def _find(
     if coarse and coarse < side:
         shape = tuple(max(1, round(n * coarse / side)) for n in ensemble.shape)
         reader = siren.CoarseReader(ensemble, rows, levels, shape)
-        share = (settings.workers or _every_core(), settings.scheduler)
+        share = (settings.workers, settings.scheduler)
         parts = unfinished.enter_context(_parts(settings, reader.about()))
         return siren.find_blocks_coarsely(reader, parts, rule, alpha, settings.resamples, progress, *share)
     patterns = siren.binarise((ensemble[i] for i in rows), levels, progress)
@@ -163,10 +162,6 @@ def _parts(settings: Settings, about: dict[str, Any]) -> AbstractContextManager[
     """A folder beside ``out`` for what is finished."""
     folder = settings.out.parent / f"{settings.out.name}.parts"
     return keep_parts(folder, about | {"verb": "blocks"})
-
-
-def _every_core() -> int:
-    return (os.cpu_count() or 1) if importlib.util.find_spec("distributed") else 1
 
 
 def describe(result: dict[str, Any]) -> str:

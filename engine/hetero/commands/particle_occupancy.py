@@ -20,7 +20,7 @@ from hetero.foreign import read_csv
 from hetero.latent import Run, View
 from hetero.locks import hold_result
 from hetero.maps import list_maps, read_header
-from hetero.parallel import local_workers, map_chunks
+from hetero.parallel import map_chunks
 from hetero.parts import keep_parts
 from hetero.progress import Progress, silent
 
@@ -92,8 +92,7 @@ def measure_particles(
         out: ``.csv`` or ``.npz``.
         about: plain values for the sidecar; they also tell this work from another's unfinished parts.
         progress: counts particles.
-        workers: local processes; None for as many as are worth it (:func:`hetero.parallel.local_workers`).
-        scheduler: of a Dask cluster, in their place.
+        workers, scheduler: as :func:`hetero.parallel.map_chunks` takes them.
     """
     from hetero.occupancy import write_occupancy
 
@@ -103,8 +102,7 @@ def measure_particles(
         missing = [chunk for chunk in chunks if chunk[0] // CHUNK not in parts]
         done = n - sum(stop - start for start, stop in missing)
         progress(done, n, "measuring particles")
-        count = local_workers(len(missing)) if workers is None else workers
-        for (start, stop), values in map_chunks(measurer, missing, count, scheduler):
+        for (start, stop), values in map_chunks(measurer, missing, workers, scheduler):
             parts.save(start // CHUNK, values)
             done += stop - start
             progress(done, n, "measuring particles")

@@ -91,7 +91,7 @@ def find_blocks_coarsely(
     alpha: float | None = 0.05,
     resamples: int = 10,
     progress: Progress = silent,
-    workers: int = 1,
+    workers: int | None = 1,
     scheduler: str | None = None,
 ) -> tuple[Found, Patterns]:
     """Blocks and evidence from coarse maps, masks at full sampling; and the coarse patterns.
@@ -104,8 +104,7 @@ def find_blocks_coarsely(
 
     Args:
         parts: for ``reader.about()``; chunks that are there are not read again.
-        workers: local processes that read.
-        scheduler: address of a Dask scheduler whose workers read, in their place.
+        workers, scheduler: who reads, as :func:`hetero.parallel.map_chunks` takes them.
     """
     _read(reader, parts, progress, workers, scheduler)
     levels = np.concatenate([records["level"] for records in _chunks(reader, parts)])
@@ -163,7 +162,7 @@ def level_enclosing(data: np.ndarray, share: float) -> float:
     return float(np.partition(data, -count, axis=None)[-count])
 
 
-def _read(reader: CoarseReader, parts: Parts, progress: Progress, workers: int, scheduler: str | None) -> None:
+def _read(reader: CoarseReader, parts: Parts, progress: Progress, workers: int | None, scheduler: str | None) -> None:
     n = len(reader.rows)
     missing = [start for start in reader.starts if start // _CHUNK not in parts]
     done = n - sum(min(_CHUNK, n - start) for start in missing)
