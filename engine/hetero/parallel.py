@@ -16,7 +16,11 @@ T = TypeVar("T")
 _PATIENCE = 10  # seconds to wait for a scheduler
 _TRIES = 10  # deaths of workers over one chunk that are taken for bad luck
 _WORTH = 60.0  # seconds that chunks would take here: less is done about as soon as the processes are up
+_CORES = 4  # fewer are kept busy by the threads of one process (benchmarks/RESULTS.md)
 _LOOKED_AT = 2  # chunks that are done here first, to see how long they take
+# Dask's own but for MALLOC_TRIM_THRESHOLD_: it has memory given back to the system after every product of matrices, and
+# decoding takes half as long again (benchmarks/RESULTS.md).
+_ENVIRONMENT = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 _AHEAD = 2  # chunks that wait at each worker: enough to keep it busy, few enough to bound the memory
 
 
@@ -27,9 +31,9 @@ def processors() -> int:
 
 def local_workers(chunks: int, seconds: float) -> int:
     """How many local processes are worth it for so many chunks, each of so many seconds here: one for each core (but no
-    more than chunks), where Dask is installed and there is enough to do."""
-    worth = chunks * seconds >= _WORTH and importlib.util.find_spec("distributed") is not None
-    return min(processors(), chunks) if worth else 1
+    more than chunks), where there are four cores or more, enough to do, and Dask is installed."""
+    worth = processors() >= _CORES and chunks * seconds >= _WORTH
+    return min(processors(), chunks) if worth and importlib.util.find_spec("distributed") is not None else 1
 
 
 def map_chunks(
@@ -139,18 +143,22 @@ def _call(function: Callable[[T], Any], chunk: T) -> Any:
 @contextmanager
 def _client(workers: int, scheduler: str | None):
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise HeteroError(
             "More than one worker, or a scheduler, needs Dask: pip install 'hetero-em[cluster]'."
         ) from error
     if scheduler is None:
-        try:
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
-        except (OSError, RuntimeError) as error:
-            raise Interrupted("The local workers ended while they were started; the same command goes on.") from error
-        with cluster, Client(cluster) as client:
-            yield client
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}):  # also of those started again
+            try:
+                cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+            except (OSError, RuntimeError) as error:
+                raise Interrupted(
+                    "The local workers ended while they were started; the same command goes on."
+                ) from error
+            with cluster, Client(cluster) as client:
+                yield client
         return
     try:
         client = Client(scheduler, timeout=_PATIENCE)

@@ -166,6 +166,12 @@ def test_tiles_survive_killed_workers(ensemble, tmp_path):
     patterns = binarise(iter(open_ensemble(ensemble)), np.ones(N))
     plain, killed = EffectRule().infer_blocks(patterns), []
 
+    def works(process):
+        try:
+            return "spawn_main" in " ".join(process.cmdline())
+        except psutil.Error:  # killed a moment ago, and not yet taken leave of
+            return False
+
     def slowly(query, progress):
         class Slow:  # inside, so that it travels whole
             tiles = query.tiles
@@ -175,7 +181,7 @@ def test_tiles_survive_killed_workers(ensemble, tmp_path):
                 return query(row)
 
         def kill(done, total, message):
-            workers = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+            workers = [p for p in psutil.Process().children(recursive=True) if works(p)]
             if workers and len(killed) < 2:
                 killed.append(workers[-1])
                 workers[-1].kill()

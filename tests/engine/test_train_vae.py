@@ -231,7 +231,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(noisy, tmp_path, more):
     np.testing.assert_array_equal(one.mean, other.mean)
     np.testing.assert_array_equal(one.log_variance, other.log_variance)
     assert {p.name for p in (tmp_path / "parts").iterdir()} == {
-        ".lock", "checkpoint.previous.pt", "checkpoint.pt", "config.json", "latents.npz", "log.csv",
+        ".hetero", ".lock", "checkpoint.previous.pt", "checkpoint.pt", "config.json", "latents.npz", "log.csv",
         *(["poses.npz", "poses.pkl"] if "--refine-poses" in more else []),
     }  # fmt: skip
 
