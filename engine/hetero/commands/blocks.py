@@ -45,8 +45,8 @@ class Settings:
         resamples: Random halves of the maps in which each block is looked for again, for its stability in blocks.csv.
         coarse: Find blocks in maps resampled to this many voxels along the longest side, then refine their borders at
             full sampling; 0 finds them at full sampling. Without it 64 where maps have more than 96.
-        workers: Large boxes: local processes that read maps; without it one for each of four cores or more where there is
-            much to do and Dask is installed.
+        workers: Large boxes: local processes that read maps; without it one for each of four cores or more where
+            there is much to do and Dask is installed.
         scheduler: Large boxes: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
         bootstrap: For the published rule: draw its table of cut-offs anew, as published, not take its exact limit.
     """
