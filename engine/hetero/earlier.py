@@ -72,7 +72,11 @@ def note(path: Path | str) -> None:
     if 0 <= since < _TICK:  # whoever edits it from now on gives it another time
         time.sleep((_TICK - since) / 1e9)
     found = {"now": _entry(path)} | ({"before": _entry(kept)} if kept.is_file() else {})
-    (store / (path.name + _SUM)).write_text(json.dumps(found))  # half of it, after a kill, is as good as none
+    begun = store / f".partial-{path.name}{_SUM}"
+    begun.unlink(missing_ok=True)  # of a process that was killed here
+    with open(begun, "x") as file:
+        file.write(json.dumps(found))  # not waited for: after a power cut half of it is as good as none
+    os.replace(begun, store / (path.name + _SUM))  # what has its name may be a link, and is not followed
 
 
 def set_aside(path: Path | str) -> None:

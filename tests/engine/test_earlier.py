@@ -237,6 +237,23 @@ def test_a_strangers_hidden_folder_is_left_alone(tmp_path, obstacle):
     assert (tmp_path / "elsewhere/ensemble.csv").read_text() == "theirs"
 
 
+def test_links_and_pipes_in_it_are_not_written_through(tmp_path):
+    path, mine = tmp_path / "here/ensemble.csv", tmp_path / "mine.txt"
+    (path.parent / STORE).mkdir(parents=True)
+    mine.write_text("precious")
+    for name in ("ensemble.csv", "ensemble.csv.sum", ".partial-ensemble.csv", ".partial-ensemble.csv.sum"):
+        (path.parent / STORE / name).symlink_to(mine)
+    for number in (1, 2):
+        update_table(path, levels_of(number))
+    assert mine.read_text() == "precious" and read_table(before(path))["level"].iloc[0] == 1
+    if hasattr(os, "mkfifo"):
+        (path.parent / STORE / "ensemble.csv.sum").unlink()
+        os.mkfifo(path.parent / STORE / "ensemble.csv.sum")
+        assert read_table(path)["level"].iloc[0] == 2
+        update_table(path, levels_of(3))
+        assert read_table(path)["level"].iloc[0] == 3
+
+
 @pytest.mark.parametrize("noted", ['{"now": [1, 2]}', "{", '{"now": ["a", "b", "c"]}', "[" * 3000, "x" * 9000])
 def test_a_strangers_note_spoils_no_table(tmp_path, noted):
     path = tmp_path / "ensemble.csv"
