@@ -42,8 +42,6 @@ class Settings:
         epoch: Particles: which epoch, where the run keeps several, as its file names count; without it the newest.
         workers: Particles: processes to share the work; without it one for each of four cores or more where there is
             much to do and Dask is installed.
-        workers: Particles: processes to share the work; without it one for each of four cores or more where there is
-            much to do and Dask is installed.
         scheduler: Particles: address of a Dask scheduler (tcp://host:8786) whose workers share the work.
     """
 
