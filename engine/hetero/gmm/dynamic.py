@@ -21,7 +21,7 @@ class DynamicLoss(nn.Module):
     """Loss of a batch of particles.
 
     Buffers ``scale`` and ``variance`` ``(rings,)`` are those of :mod:`hetero.gmm.calibration`; ``calibrated`` is the
-    epoch that they are of. ``targets`` ``(n, zdim)`` are latents that were laid out, once ``laid_out`` is true: the
+    epoch that they are of. ``targets`` ``(n, zdim)`` are latents that were laid out, ``laid_out`` times by now: the
     decoder learns from them, and the encoder to find them. ``poses`` ``(n, 5)`` are turns and shifts on top of those
     that were given (:func:`hetero.gmm.images.moved_poses`), ``pose_sd`` their s.d. (radians, Å).
 
@@ -40,7 +40,7 @@ class DynamicLoss(nn.Module):
         self.register_buffer("variance", torch.ones(rings.count))
         self.register_buffer("calibrated", torch.tensor(-1))
         self.register_buffer("targets", torch.zeros(n, zdim))
-        self.register_buffer("laid_out", torch.tensor(False))
+        self.register_buffer("laid_out", torch.tensor(0))
         self.register_buffer("poses", torch.zeros(n, 5))
         self.register_buffer("pose_sd", torch.tensor([_TURN, _SHIFT * rings.apix]))
         self._projector = make_projector(rings, len(model.neutral), str(model.centres.device.type))

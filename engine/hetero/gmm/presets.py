@@ -23,6 +23,7 @@ class Preset:
         noise: s.d. that is added to a latent while training.
         laid_out: share of the epochs, the last ones, in which the networks learn anew with latents laid out by how
             alike the decoded molecules are (:mod:`hetero.gmm.layout`); 0 for none.
+        layings: how often in these epochs: what was learned from one layout makes a better one.
         spare: numbers that a latent has more before it is laid out: a change that is weaker than the bends of another's
             way is found by one of them.
         steady: s.d. that is added in these epochs, in units of the latents' spread along their first axis.
@@ -43,9 +44,10 @@ class Preset:
     rate: float = 1e-3
     one_cycle: bool = True
     batch: int = 128
-    epochs: int = 16
+    epochs: int = 22
     noise: float = 0.1
-    laid_out: float = 0.4
+    laid_out: float = 0.55
+    layings: int = 2
     spare: int = 2
     steady: float = 0.03
     decay: float = 0.0

@@ -68,7 +68,7 @@ class GmmTask:
     @property
     def in_last_stage(self) -> bool:
         """Whether losses can be compared from now on."""
-        return bool(self.model.laid_out) or not self.preset.laid_out
+        return int(self.model.laid_out) == len(self._stages) - 1
 
     def __init__(
         self, folder: Path, data: ParticleSpectra, rows: np.ndarray, neutral: GaussianModel, wanted: Wanted,
@@ -78,7 +78,7 @@ class GmmTask:
         self.given = self.data = data
         self.rows, self.pose_wait = np.repeat(rows, data.copies), wanted.pose_wait
         self.weights = data.ring_weights() if preset.weights == "signal" else torch.ones(1, data.rings.count)
-        self.model = DynamicLoss(self._network(second=False), data.rings, preset, wanted.zdim, len(data))
+        self.model = DynamicLoss(self._network(0), data.rings, preset, wanted.zdim, len(data))
         self._poses = self.model.poses.clone()
         self.features = self._features(progress)
         if preset.loss == "likelihood":
@@ -90,20 +90,20 @@ class GmmTask:
         copies = np.arange(len(data)).reshape(len(rows), data.copies)
         self.held_out, self.items = (copies[np.sort(part)].ravel() for part in (order[:away], order[away:]))
 
-    def _network(self, second: bool) -> DynamicModel:
-        """New networks of the first or the second stage."""
+    def _network(self, stage: int) -> DynamicModel:
+        """New networks of a stage."""
         preset, moving, frame = self.preset, torch.from_numpy(self.wanted.moving), self.frame
-        spare = preset.spare if self._first_stage < self.plan.epochs and not second else 0
+        spare = preset.spare if stage < len(self._stages) - 1 and not stage else 0
         shape = NetworkShape(
             self.wanted.zdim + spare, preset.width, preset.layers, preset.dropout, preset.batch_norm,
             feature_count(len(self.given), int(moving.sum())), preset.reach * frame.box * frame.apix, preset.whiten,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.plan.seed + second)
+            torch.manual_seed(self.plan.seed + stage)
             return DynamicModel(shape, cloud_of(frame), moving, self.wanted.vary)
 
-    def _begin_second_stage(self) -> None:
-        self.model.model = self._network(second=True)
+    def _begin_stage(self, stage: int) -> None:
+        self.model.model = self._network(stage)
         self.optimisers = [self._optimiser()]
 
     @property
@@ -149,9 +149,8 @@ class GmmTask:
 
     def _set_rate(self, optimiser, arguments, keywords) -> None:
         """One cycle a stage: up to the preset's rate and down again, in cosines; counted in the checkpoint."""
-        group, second = optimiser.param_groups[0], bool(self.model.laid_out)
-        epochs = self.plan.epochs - self._first_stage if second else self._first_stage
-        steps = epochs * -(-len(self.items) // self.plan.batch)
+        group = optimiser.param_groups[0]
+        steps = self._stages[int(self.model.laid_out)] * -(-len(self.items) // self.plan.batch)
         share = min(1.0, group["taken"] / max(1, steps - 1))
         group["taken"] += 1
         if self.preset.one_cycle:
@@ -160,10 +159,12 @@ class GmmTask:
             group["lr"] = self.preset.rate * (low + (1 - low) * 0.5 * (1 - math.cos(math.pi * phase)))
 
     @property
-    def _first_stage(self) -> int:
-        """Epochs before latents are laid out."""
-        epochs, share = self.plan.epochs, self.preset.laid_out
-        return max(1, epochs - max(1, round(share * epochs))) if share and epochs > 1 else epochs
+    def _stages(self) -> list[int]:
+        """Epochs before latents are laid out, and after each time that they are."""
+        epochs, preset = self.plan.epochs, self.preset
+        last = min(max(1, round(preset.laid_out * epochs)), epochs - 1) if preset.laid_out else 0
+        times = min(preset.layings, last)
+        return [epochs - last, *(last // times + (i < last % times) for i in range(times))]
 
     def _lay_out(self) -> None:
         """New coordinates for all particles, and networks that start anew with them."""
@@ -171,17 +172,17 @@ class GmmTask:
         z = self._refined(self.encoded(), self.preset.refine).mean
         found = laid_out(loss.model, z, self.data.rings.extent, self.wanted.zdim, self.plan.seed)
         loss.targets.copy_(found)
-        self._begin_second_stage()
+        loss.laid_out += 1
+        self._begin_stage(int(loss.laid_out))
         if self.preset.whiten:
             loss.model.encoder[-1].spread.copy_(torch.linalg.cholesky(covariance_of(found)))
-        loss.laid_out.fill_(True)
 
     def begin_epoch(self, epoch: int) -> str:
         """The scale and the variance of each ring, from the model as it now is; once an epoch, also where resumed."""
-        loss, second = self.model, epoch > self._first_stage
+        loss, due = self.model, int((np.cumsum(self._stages[:-1]) < epoch).sum())
         loss.eval()
         self._follow_poses()
-        if second and not loss.laid_out:
+        if loss.laid_out < due:
             self._lay_out()
         elif self.preset.loss == "likelihood" and epoch > 1 and int(loss.calibrated) != epoch:
             wait = self.pose_wait
@@ -190,7 +191,7 @@ class GmmTask:
             else:
                 loss.calibrate(self.data, self.encoded())
         loss.calibrated.fill_(epoch)
-        return "laid out" if second else "free"
+        return ("free", "laid out", "laid out again")[min(due, 2)]
 
     def load(self, items: np.ndarray, noise: np.ndarray | None, seed: int) -> dict[str, torch.Tensor]:
         """A batch: :class:`hetero.gmm.dynamic.DynamicLoss` says what is in it."""
@@ -221,7 +222,7 @@ class GmmTask:
         if state is None:
             return None
         if state["model"]["laid_out"] and not self.model.laid_out:
-            self._begin_second_stage()
+            self._begin_stage(int(state["model"]["laid_out"]))
         return state
 
     def end_epoch(self, epoch: int) -> None:

@@ -17,7 +17,9 @@ from hetero.particles import Particles
 from hetero.progress import Progress
 
 _HALF_ITERATIONS = 15  # enough to see what the halves agree on
-_ITERATIONS = 30  # fewer leave the outer shells short of what the data hold
+_ITERATIONS = 60  # fewer leave the outer shells short of what the data hold
+_TRUSTED = 1 / 7  # FSC of the halves
+_FAINT = 0.01  # power beyond the last shell, of that in the last trusted one: there are no data to hold noise down
 _EDGE = 0.05  # of the soft mask, beyond which there is no density
 _LOOKED_AT = 1000  # images from which the noise is estimated
 _INFORMATION = 0.98  # share of what the components tell about latents that the final radius keeps
@@ -99,9 +101,17 @@ def regularised(halves: list[np.ndarray], equations: Equations) -> tuple[np.ndar
     where = soft > _EDGE
     nothing = np.zeros_like(halves[0])
     equations = replace(equations, grid=Grid(equations.grid.box, where))
+    prior = np.column_stack([signal, _FAINT * _in_last_trusted_shell(signal, smooth)])
     # all of the signal comes from there, and the prior is that of a box full of it
-    maps = equations.with_prior(signal / where.mean()).step(nothing, ridge=0, iterations=_ITERATIONS)
+    maps = equations.with_prior(prior / where.mean()).step(nothing, ridge=0, iterations=_ITERATIONS)
     return maps, curve
+
+
+def _in_last_trusted_shell(signal: np.ndarray, fsc: np.ndarray) -> np.ndarray:
+    """``(c,)`` power of each map in the last shell up to which its halves agree."""
+    trusted = np.logical_and.accumulate(fsc > _TRUSTED, axis=1)
+    last = np.maximum(trusted.sum(axis=1) - 1, 1)
+    return np.take_along_axis(signal, last[:, None], axis=1)[:, 0]
 
 
 def surroundings(maps: np.ndarray) -> np.ndarray:

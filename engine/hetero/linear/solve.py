@@ -55,8 +55,8 @@ class Equations:
         """The same with a Gaussian prior of mean zero on the maps, independent from voxel to voxel in Fourier space.
 
         Args:
-            power: ``(c, box / 2)`` mean squared amplitude, by shell, of each map's transform. Beyond the last shell it
-                is the last one's.
+            power: ``(c, shells)`` mean squared amplitude, by shell, of each map's transform; what is beyond the last of
+                them has that one's.
         """
         grid = self.grid
         z, y = (
