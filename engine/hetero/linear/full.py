@@ -17,9 +17,9 @@ from hetero.particles import Particles
 from hetero.progress import Progress
 
 _HALF_ITERATIONS = 15  # enough to see what the halves agree on
-_ITERATIONS = 60  # fewer leave the outer shells short of what the data hold
+_ITERATIONS = 200  # fewer leave the outer shells short of what the data hold
 _TRUSTED = 1 / 7  # FSC of the halves
-_FAINT = 0.01  # power beyond the last shell, of that in the last trusted one: there are no data to hold noise down
+_FAINT = 0.001  # power beyond the last shell, of that in the last trusted one: there are no data to hold noise down
 _EDGE = 0.05  # of the soft mask, beyond which there is no density
 _LOOKED_AT = 1000  # images from which the noise is estimated
 _INFORMATION = 0.98  # share of what the components tell about latents that the final radius keeps
