@@ -10,6 +10,7 @@ that it was written at; and a table also where it has zero bytes in it, or becam
 ``.npz`` files have checksums of their own, and nobody edits them.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -18,18 +19,20 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hetero.errors import Damaged, HeteroError, MapWarning
 
 STORE = ".hetero"
-_SUM = ".sum"
+_SUM, _DAMAGED = ".sum", ".damaged"
 _LONGEST = 1 << 12  # bytes of a .sum
 _TICK = 10_000_000  # nanoseconds: file systems' clocks may be as coarse as the system's ticks
 _PIECE = 1 << 22
 _LAST_LINE = 1 << 16
+_OLD = 3600  # seconds: what was begun before is of a process that was killed
 
 
 def before(path: Path | str) -> Path:
@@ -52,6 +55,8 @@ def newest_good(path: Path | str, read: Callable[[Path], Any]) -> Any:
         return read(path)
     except Damaged as error:
         kept = before(path)
+        if kept.parent.is_symlink():  # it may lead anywhere
+            raise
         try:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(os.stat(kept).st_mtime))
             found = read(kept)
@@ -72,11 +77,10 @@ def note(path: Path | str) -> None:
     if 0 <= since < _TICK:  # whoever edits it from now on gives it another time
         time.sleep((_TICK - since) / 1e9)
     found = {"now": _entry(path)} | ({"before": _entry(kept)} if kept.is_file() else {})
-    begun = store / f".partial-{path.name}{_SUM}"
-    begun.unlink(missing_ok=True)  # of a process that was killed here
-    with open(begun, "x") as file:
-        file.write(json.dumps(found))  # not waited for: after a power cut half of it is as good as none
-    os.replace(begun, store / (path.name + _SUM))  # what has its name may be a link, and is not followed
+    with _begun(store, path.name + _SUM) as begun:
+        with open(begun, "x") as file:
+            file.write(json.dumps(found))  # not waited for: after a power cut half of it is as good as none
+        os.replace(begun, store / (path.name + _SUM))  # what has its name may be a link, and is not followed
 
 
 def set_aside(path: Path | str) -> None:
@@ -90,27 +94,32 @@ def set_aside(path: Path | str) -> None:
         return
     store, damaged = _store(path), is_damaged(path)
     if store is not None and (not damaged or path.suffix.lower() == ".csv"):
-        kept = store / (path.name + (".damaged" if damaged else ""))
-        begun = store / f".partial-{path.name}"
-        begun.unlink(missing_ok=True)  # of a process that was killed here
-        try:
-            os.link(path, begun)
-        except OSError:  # a file system without links
-            shutil.copy2(path, begun)
-        os.replace(begun, kept)
+        kept = store / (path.name + (_DAMAGED if damaged else ""))
+        with _begun(store, path.name) as begun:
+            try:
+                os.link(path, begun)
+            except OSError:  # a file system without links
+                shutil.copy2(path, begun)
+            os.replace(begun, kept)
 
 
 def set_folder_aside(old: Path, folder: Path) -> None:
-    """Keep ``old``, which lay at ``folder``, as the one before; one with a damaged file in it is deleted."""
-    store = _store(folder)
-    if store is None or any(is_damaged(file) for file in old.iterdir() if file.is_file()):
-        shutil.rmtree(old)
-        return
-    kept = store / folder.name
-    forget(folder)
+    """Keep ``old``, which lay at ``folder``, as the one before.
+
+    One with a damaged file in it is deleted, but for tables that look damaged, as in :func:`set_aside`.
+    """
     try:
-        os.replace(old, kept)
-    except OSError:  # something else has its name
+        store = _store(folder)
+        damaged = [file for file in old.iterdir() if file.is_file() and is_damaged(file)]
+        if store is not None and not damaged:
+            forget(folder)
+            os.replace(old, store / folder.name)
+        for table in damaged if store is not None else []:
+            if table.suffix.lower() == ".csv":
+                os.replace(table, store / f"{folder.name}.{table.name}{_DAMAGED}")
+    except OSError:  # what is kept is a help: the new folder has its place already
+        pass
+    if old.exists():
         shutil.rmtree(old)
 
 
@@ -171,12 +180,14 @@ def _is_cut(path: Path, shorter: bool) -> bool:
         file.seek(max(0, file.tell() - _LAST_LINE))
         last = file.read().rsplit(b"\n", 1)[-1]
     within_a_row = last != b"" and last.count(b",") < head.count(b",")
-    return shorter and (within_a_row or not head.endswith(b"\n"))
+    return shorter and (within_a_row or (len(head) < _LAST_LINE and not head.endswith(b"\n")))
 
 
 def _noted(path: Path) -> tuple[int, int, int] | None:
     path = path.resolve()
     kept = path.parent.name == STORE
+    if not kept and (path.parent / STORE).is_symlink():
+        return None
     file = path.with_name(path.name + _SUM) if kept else path.parent / STORE / (path.name + _SUM)
     try:
         about = os.stat(file)
@@ -190,7 +201,9 @@ def _noted(path: Path) -> tuple[int, int, int] | None:
 
 def _entry(path: Path) -> tuple[int, int, int]:
     about = os.stat(path)
-    return about.st_size, about.st_mtime_ns, _checksum(path)
+    # Some file systems keep whole seconds: an edit within the same one would not be told from damage.
+    when = about.st_mtime_ns if about.st_mtime_ns % 1_000_000_000 else -1
+    return about.st_size, when, _checksum(path)
 
 
 def _checksum(path: Path) -> int:
@@ -199,6 +212,21 @@ def _checksum(path: Path) -> int:
         while piece := file.read(_PIECE):
             total = zlib.crc32(piece, total)
     return total
+
+
+@contextmanager
+def _begun(store: Path, name: str) -> Iterator[Path]:
+    """A name of this process's own for what is about to get ``name``; nothing of it is left."""
+    for old in store.glob(f".partial-*-{glob.escape(name)}"):
+        with suppress(OSError):
+            if time.time() - os.lstat(old).st_mtime > _OLD:
+                old.unlink()
+    begun = store / f".partial-{os.getpid()}-{name}"
+    begun.unlink(missing_ok=True)
+    try:
+        yield begun
+    finally:
+        begun.unlink(missing_ok=True)
 
 
 def _store(path: Path) -> Path | None:

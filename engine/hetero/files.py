@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -51,12 +51,14 @@ def atomic_path(path: Path | str, keep: bool = False) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         if keep:
-            set_aside(path)
+            with suppress(OSError):  # what is kept is a help: the result comes first
+                set_aside(path)
         os.replace(temporary, path)
         if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then
             sync_folder(path.parent)
         if keep and path.suffix.lower() != ".npz":  # which has checksums of its own
-            note(path)
+            with suppress(OSError):
+                note(path)
     except OSError as error:
         raise Interrupted(f"Cannot write {path}: {reason(error)}.") from error
     finally:
@@ -86,10 +88,11 @@ def atomic_folder(folder: Path | str, kind: "FolderKind", keep: bool = False) ->
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
         if keep:
-            for file in [*temporary.glob("*.csv"), *temporary.glob("*.mrc")]:
-                note(file)
-            if not folder.exists():
-                forget(folder)
+            with suppress(OSError):
+                for file in [*temporary.glob("*.csv"), *temporary.glob("*.mrc")]:
+                    note(file)
+                if not folder.exists():
+                    forget(folder)
         _sync_tree(temporary)
         _swap(temporary, folder, (lambda old: set_folder_aside(old, folder)) if keep else shutil.rmtree)
         sync_folder(folder.parent)

@@ -285,3 +285,35 @@ def test_a_damaged_network_of_levels_is_refused(tmp_path):
     (tmp_path / "w.pt").write_bytes(flipped(raw, len(raw) // 2))
     with pytest.raises(HeteroError, match=r"w.pt is damaged"):
         load_network(tmp_path / "w.pt")
+
+
+def test_two_processes_may_write_one_table(tmp_path):
+    path = tmp_path / "t.csv"
+    code = (
+        "import sys; from hetero.files import atomic_path\n"
+        "for i in range(60):\n"
+        " with atomic_path(sys.argv[1], keep=True) as t: t.write_text(f'a,b\\n1,{i}\\n')"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert sorted(p.name for p in (tmp_path / STORE).iterdir()) == ["t.csv", "t.csv.sum"]
+
+
+def test_what_cannot_be_kept_does_not_stop_the_result(tmp_path):
+    path = tmp_path / "t.csv"
+    (tmp_path / STORE / "t.csv").mkdir(parents=True)  # nothing can take its name
+    (tmp_path / STORE / "t.csv.sum").mkdir()
+    for number in range(3):
+        with atomic_path(path, keep=True) as temporary:
+            temporary.write_text(f"a\n{number}\n")
+    assert path.read_text() == "a\n2\n"
+
+
+def test_an_edited_table_of_blocks_that_looks_damaged_is_kept(tmp_path):
+    folder = tmp_path / "blocks"
+    write_blocks(folder, blocks_of(2), {})
+    table = folder / "blocks.csv"
+    mine = table.read_text().rstrip("\n").rsplit(",", 1)[0]
+    table.write_text(mine)
+    write_blocks(folder, blocks_of(2), {})
+    assert (tmp_path / STORE / "blocks.blocks.csv.damaged").read_text() == mine

@@ -1,5 +1,6 @@
 """A run as a viewer looks at it: planes of its latents, columns to colour them by, and the map under a click."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,11 @@ import numpy as np
 
 from hetero.commands.open_run import open_run
 from hetero.commands.particle_columns import Column, columns_of
-from hetero.errors import HeteroError
+from hetero.errors import Damaged, HeteroError
 from hetero.foreign import read_csv
 from hetero.latent import Run, View
 from hetero.latent.plane import Nearness, Plane
-from hetero.maps import Volume
+from hetero.maps import MapWarning, Volume
 from hetero.progress import Progress, silent
 
 QUICK_BOX = 64
@@ -235,6 +236,8 @@ def open_space(folder: Path | str, epoch: int | None = None) -> LatentSpace:
     for found in sorted(Path(folder).glob("*/labels.csv")):
         try:
             space.read_columns(found)
+        except Damaged as error:
+            warnings.warn(f"{error} Its columns are left out.", MapWarning, stacklevel=2)
         except HeteroError:
             continue  # of another tool, or of other particles: it was not asked for
     return space

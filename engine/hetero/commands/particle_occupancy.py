@@ -111,7 +111,7 @@ def measure_particles(
         table = pd.DataFrame(values, particle, list(measurer.masks.names))
         write_occupancy(out, table)
         whole = {"particles_in_run": len(run), "particles_numbered_to": int(run.particle_index.max())}
-        with atomic_path(sidecar(out)) as temporary:
+        with atomic_path(sidecar(out), keep=True) as temporary:
             temporary.write_text(json.dumps(about | whole, indent=1) + "\n")
     return table
 

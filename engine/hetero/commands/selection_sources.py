@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hetero import earlier
 from hetero.commands.assignments import read_assignment
 from hetero.commands.particle_occupancy import sidecar
 from hetero.errors import HeteroError
@@ -104,7 +105,7 @@ def _read_table(path: Path, labels: Path | None) -> tuple[pd.DataFrame, Extent]:
         volume = read_assignment(labels, table.index)
         table = table.loc[volume.to_numpy()].set_axis(volume.index)
     rows, exact, run = int(table.index.max()) + 1, False, None
-    beside = sidecar(path)
+    beside = sidecar(earlier.before(path) if earlier.is_damaged(path) else path)  # of the table that was read
     if beside.is_file():
         try:
             about = json.loads(beside.read_text())

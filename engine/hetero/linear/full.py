@@ -17,9 +17,10 @@ from hetero.particles import Particles
 from hetero.progress import Progress
 
 _HALF_ITERATIONS = 15  # enough to see what the halves agree on
-_ITERATIONS = 200  # fewer leave the outer shells short of what the data hold
+_ITERATIONS = 30  # fewer leave the outer shells short of what the data hold
+_MEAN_ITERATIONS = 200
 _TRUSTED = 1 / 7  # FSC of the halves
-_FAINT = 0.001  # power beyond the last shell, of that in the last trusted one: there are no data to hold noise down
+_FAINT = 0.001  # the mean's power beyond the last shell, of that in the last trusted one
 _EDGE = 0.05  # of the soft mask, beyond which there is no density
 _LOOKED_AT = 1000  # images from which the noise is estimated
 _INFORMATION = 0.98  # share of what the components tell about latents that the final radius keeps
@@ -101,17 +102,14 @@ def regularised(halves: list[np.ndarray], equations: Equations) -> tuple[np.ndar
     where = soft > _EDGE
     nothing = np.zeros_like(halves[0])
     equations = replace(equations, grid=Grid(equations.grid.box, where))
-    prior = np.column_stack([signal, _FAINT * _in_last_trusted_shell(signal, smooth)])
-    # all of the signal comes from there, and the prior is that of a box full of it
-    maps = equations.with_prior(prior / where.mean()).step(nothing, ridge=0, iterations=_ITERATIONS)
+    signal /= where.mean()  # all of it comes from there, and the prior is that of a box full of it
+    maps = equations.with_prior(signal).step(nothing, ridge=0, iterations=_ITERATIONS)
+    # Beyond the last shell there are no data, and what is left free there makes room for noise within. The components,
+    # which are weak there, end soon where it is not, and late where it is held down.
+    last = np.logical_and.accumulate(smooth[0] > _TRUSTED).sum() - 1
+    faint = np.append(signal[0], _FAINT * signal[0, max(last, 1)])
+    maps[0] = equations.again(0, maps, faint, _MEAN_ITERATIONS)
     return maps, curve
-
-
-def _in_last_trusted_shell(signal: np.ndarray, fsc: np.ndarray) -> np.ndarray:
-    """``(c,)`` power of each map in the last shell up to which its halves agree."""
-    trusted = np.logical_and.accumulate(fsc > _TRUSTED, axis=1)
-    last = np.maximum(trusted.sum(axis=1) - 1, 1)
-    return np.take_along_axis(signal, last[:, None], axis=1)[:, 0]
 
 
 def surroundings(maps: np.ndarray) -> np.ndarray:

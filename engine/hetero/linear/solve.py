@@ -84,15 +84,39 @@ class Equations:
         grid = self.grid
         seen = self.curvature[:, 0]
         scale = np.float32(ridge * float(seen[seen > 0].mean()) * grid.fine**3)
+        return self._solved(grid.adjoint(self.slope) - scale * maps, scale, iterations)
+
+    def again(self, which: int, maps: np.ndarray, power: np.ndarray, iterations: int) -> np.ndarray:
+        """One map ``(box, box, box)`` anew, where the others stay as they are, under a prior of its own.
+
+        Args:
+            which: of the maps.
+            maps: all of them, ``(c, box, box, box)``.
+            power: ``(shells,)``, as in :meth:`with_prior`, which need not have been called.
+            iterations: at most.
+        """
+        grid, pull, own = self.grid, np.zeros((1, self.grid.nodes), np.complex64), 0
+        for pair, two in enumerate(zip(*np.triu_indices(len(maps)), strict=True)):
+            if two == (which, which):
+                own = pair
+            elif which in two:
+                other = two[0] + two[1] - which
+                pull += self.curvature[:, pair] * grid.spectra(maps[other : other + 1])
+        alone = Equations(grid, self.slope[:, :, which : which + 1], self.curvature[:, own : own + 1])
+        slope = grid.adjoint(alone.slope) - grid.maps(pull)
+        return alone.with_prior(power[None])._solved(slope, np.float32(0), iterations)[0]
+
+    def _solved(self, slope: np.ndarray, ridge: np.float32, iterations: int) -> np.ndarray:
+        """Maps whose curvature, with a ridge, is the slope ``(c, box, box, box)``."""
+        grid = self.grid
         curvature = np.ascontiguousarray(self.curvature.T)
-        precondition = _Preconditioner(grid, curvature, scale, len(maps))
+        precondition = _Preconditioner(grid, curvature, ridge, len(slope))
 
         def bend(x: np.ndarray) -> np.ndarray:
             spectra = _mix(curvature, grid.spectra(x))
-            return (grid.maps(spectra) + scale * x) * grid.support
+            return (grid.maps(spectra) + ridge * x) * grid.support
 
-        slope = (grid.adjoint(self.slope) - scale * maps) * grid.support
-        return _conjugate_gradients(bend, precondition, slope, iterations)
+        return _conjugate_gradients(bend, precondition, slope * grid.support, iterations)
 
 
 def _mix(curvature: np.ndarray, spectra: np.ndarray) -> np.ndarray:
