@@ -44,7 +44,7 @@ def test_maps_are_staged_without_a_touch_to_the_user_s_files(session, run, tmp_p
     folder = tmp_path / "staged"
     folder.mkdir()
     named = stage_maps(session, [opened, inside], str(folder))
-    assert list(named.values()) == [opened, inside] and list(named)[0] == "writing"
+    assert list(named.values()) == [opened, inside] and next(iter(named)) == "writing"
     assert {path.name for path in folder.glob("*")} <= {*(f"{name}.mrc" for name in named), "ensemble.csv"}
     assert theirs.read_bytes() == before and (folder / "writing.mrc").read_bytes() == before
     written = open_grid(folder / f"{list(named)[1]}.mrc")
