@@ -73,7 +73,7 @@ class Job:
         for line in lines:
             if line.endswith(b"\n"):
                 self._read += len(line)
-                self._hear(json.loads(line))
+                self._hear(_message(line))
         if not self.ended and not alive:
             self.failure = f"'{self.verb}' ended without a result{self._last_words()}."
 
@@ -97,7 +97,16 @@ class Job:
             end(self.pid)
             self.failure = "was stopped"
             with open(os.path.join(self.folder, "answers.jsonl"), "a", encoding="utf-8") as file:
-                file.write(json.dumps({"error": {"message": self.failure}}) + "\n")
+                # it may have ended within a line
+                file.write("\n" + json.dumps({"error": {"message": self.failure}}) + "\n")
+
+
+def _message(line):
+    """What a line of its answers says; nothing where it is none, or one that a stop cut off."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {}
 
 
 def new_folder():

@@ -5,6 +5,7 @@ A job is a worker (``hetero serve``) with files in place of pipes: ``request.jso
 the same place in the same way, so each shows, stops and goes on with the other's.
 """
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -107,7 +108,8 @@ class BackgroundJob:
         if process is not None:
             process.send_signal(signal.SIGINT)
             with open(self.folder / _ANSWERS, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"error": {"message": _WAS_STOPPED}}) + "\n")
+                # it may be within a line
+                file.write("\n" + json.dumps({"error": {"message": _WAS_STOPPED}}) + "\n")
 
     def output(self, most: int = 4000) -> str:
         """The last characters of what it printed."""
@@ -131,7 +133,8 @@ class BackgroundJob:
         """Its last whole line of every kind."""
         said: dict[str, Any] = {}
         for line in _last_lines(self.folder / _ANSWERS):
-            said |= json.loads(line)
+            with contextlib.suppress(ValueError):  # an empty line, or one that a stop cut off
+                said |= json.loads(line)
         return said
 
     def _process(self):

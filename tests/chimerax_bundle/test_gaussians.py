@@ -69,6 +69,16 @@ def test_arrows_show_the_motion_from_its_start(session, run, log, moving):
     assert (model.vertex_colors.reshape(50, -1, 4)[:, 0, 1] == np.sort(model.vertex_colors[::64, 1])).all()
 
 
+def test_a_run_that_was_trained_on_is_not_taken_for_the_epoch_that_is_open(run, sentence, moving):
+    """Such a run keeps its last epoch alone."""
+    model = run(f'hetero open "{moving}" epoch 1')
+    assert len(run("hetero gaussians #1 z 0,0").values) == N
+    assert len(run("hetero quiver #1 from 0 to 2 minLength 0").values)
+    model.reading["epoch"] = 0  # what was open before more were trained
+    for command in ("gaussians #1 z 0,0", "quiver #1 from 0 to 2"):
+        assert "has no weights of epoch 0; there is 1" in sentence(f"hetero {command}")
+
+
 def test_arrows_along_a_component(run, sentence, moving):
     """The first component is z1, along which the knob moves."""
     z1 = latents()[:, 0]

@@ -32,6 +32,25 @@ def test_a_map_is_written_whole_and_stays_as_it_is(session, run, tmp_path, tilte
     assert (volume.data.path, volume.name, volume.data.rgba) == ("", "", None)
 
 
+def test_maps_are_staged_without_a_touch_to_the_user_s_files(session, run, tmp_path):
+    """Files are linked into the folder, and beside the links maps of no file are written."""
+    from chimerax.hetero.models.grids import open_grid
+    from chimerax.hetero.models.staging import stage_maps
+
+    theirs = tmp_path / "writing.mrc"
+    write_mrc(theirs, np.full((4, 4, 4), 7, np.float32))
+    before = theirs.read_bytes()
+    (opened,), inside = run(f'open "{theirs}"'), blob(session)
+    folder = tmp_path / "staged"
+    folder.mkdir()
+    named = stage_maps(session, [opened, inside], str(folder))
+    assert list(named.values()) == [opened, inside] and next(iter(named)) == "writing"
+    assert {path.name for path in folder.glob("*")} <= {*(f"{name}.mrc" for name in named), "ensemble.csv"}
+    assert theirs.read_bytes() == before and (folder / "writing.mrc").read_bytes() == before
+    written = open_grid(folder / f"{list(named)[1]}.mrc")
+    np.testing.assert_array_equal(written.matrix(), inside.data.matrix())
+
+
 def test_writing_takes_no_colour_from_the_next_map(session, run, tmp_path):
     from chimerax.hetero.models.grids import write_grid
 

@@ -97,6 +97,22 @@ os._exit(0)
     assert session.models.list()[0].zdim == 2
 
 
+def test_lines_that_were_cut_off_are_passed_over(tmp_path):
+    """A process that is ended within a line leaves half of it."""
+    from chimerax.hetero.jobs import Job
+
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    answers = tmp_path / "answers.jsonl"
+    step = json.dumps({"progress": {"done": 3, "total": 9, "message": "at it"}})
+    answers.write_text(f"{step}\n{step[:7]}")
+    job = Job(str(tmp_path), "blocks", "out", process.pid)
+    job.stop()
+    process.wait(30)
+    again = _read(Job(str(tmp_path), "blocks", "out", process.pid))
+    assert (again.failure, again.message) == ("was stopped", "at it (3 of 9)")
+    assert answers.read_text().splitlines()[1] == step[:7]
+
+
 def test_a_job_that_dies_says_so(session, run, log, settle, long_job):
     until(settle, lambda: "(" in long_job.message)
     os.kill(long_job.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,6 +141,9 @@ def epochs(shared, tmp_path):
 
 
 def test_what_is_done_with_a_run_is_done_at_its_epoch(session, run, log, sentence, epochs, tmp_path, monkeypatch):
+    from chimerax.hetero.cmd import select
+    from chimerax.hetero.cmd.results import open_result
+
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # jobs lie in it
     folder, z = epochs
     first, newest = run(f'hetero open "{folder}" epoch 0'), run(f'hetero open "{folder}"')
@@ -149,10 +153,23 @@ def test_what_is_done_with_a_run_is_done_at_its_epoch(session, run, log, sentenc
     chosen = np.flatnonzero(z[:, 0] > middle).tolist()
     assert run(f'hetero select #1 where "z1 > {middle}" save "{tmp_path}/some.txt"').tolist() == chosen
     assert len(run(f'hetero select #2 where "z1 > {middle}"')) == 100
+    told, ask = [], select.ask
+    monkeypatch.setattr(select, "ask", lambda session, verb, words: told.append(words) or ask(session, verb, words))
+    for model in (first, newest):
+        run(f'hetero select {model.atomspec} save "{tmp_path}/those.txt"')
+    assert [words.get("epoch") for words in told] == [0, None]
     for model, more in ((first, 0), (newest, 10)):
         volume = run(f"hetero decode {model.atomspec} particle 5")
         np.testing.assert_allclose(model.point_of(volume).z, z[5] + more, rtol=1e-5)
-    run("hetero analyze #1 umap false wait true clusters 2")
+    asked = []
+    monkeypatch.setattr("chimerax.hetero.cmd.analyze.run_job", lambda *args: asked.append(args[2]))
+    for model in (first, newest):
+        run(f"hetero analyze {model.atomspec} umap false clusters 2")
+    assert asked[0]["epoch"] == 0 and "epoch" not in asked[1]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("particle,cluster\n" + "".join(f"{k},{k % 2}\n" for k in range(100)))
+    made = {"labels": str(labels), "report": str(tmp_path / "report.html"), "trust": {"warnings": []}}
+    open_result(session, SimpleNamespace(verb="analyze", settings=asked[0], result=made))
     assert {"cluster", "z1"} <= set(first.places.names) and first.tables and not newest.tables
     assert np.abs(first.places.column("z1") - z[:, 0]).max() < 1e-4
     assert "has no weights of epoch 7; there is 0, 1" in sentence(f'hetero open "{folder}" epoch 7')

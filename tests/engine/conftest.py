@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import random
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,28 @@ def write_cryodrgn(tmp_path):
 
     write.state, write.config = cryodrgn_state, cryodrgn_config
     return write
+
+
+@pytest.fixture
+def kill_worker():
+    """``kill_worker(seed)``: kill one of the processes that work for this one; False where none is up just now."""
+    psutil = pytest.importorskip("psutil", reason="it comes with Dask's workers, an extra")
+
+    def works(process):
+        try:
+            return "multiprocessing.spawn" in " ".join(process.cmdline())
+        except psutil.Error:  # killed a moment ago, and not yet taken leave of
+            return False
+
+    def kill(seed):
+        workers = [process for process in psutil.Process().children(recursive=True) if works(process)]
+        with contextlib.suppress(psutil.Error):
+            if workers:
+                random.Random(seed).choice(workers).kill()
+                return True
+        return False
+
+    return kill
 
 
 class Conversation:

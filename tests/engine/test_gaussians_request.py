@@ -101,8 +101,10 @@ def test_what_is_no_model_gets_a_sentence(turning, model, write_cryodrgn, tmp_pa
     assert "is no model text" in capsys.readouterr().err
     for source, how, words in (
         (write_cryodrgn("other"), {"start": {"particle": 1}}, "which has no Gaussians"),
-        (tmp_path / "m.txt", {"start": {"particle": 1}}, "which has no latents and does not move"),
+        (tmp_path / "m.txt", {"start": {"particle": 1}}, "which has no latents, no epochs and does not move"),
+        (tmp_path / "m.txt", {"epoch": 1}, "which has no latents, no epochs and does not move"),
         (folder, {}, "One of z, at, particle"),
+        (folder, {"start": {"particle": 1}, "epoch": 7}, "has no weights of epoch 7; there is 1"),
         (folder, {"start": {"z": [0, 0]}, "end": {"z": [0]}}, "A latent of 1 numbers"),
     ):
         with pytest.raises(HeteroError, match=words):

@@ -159,18 +159,10 @@ def test_kept_tiles_are_the_tiles(ensemble, tmp_path, monkeypatch, rule):
     assert [b.tolist() for b in again] == [b.tolist() for b in plain]
 
 
-def test_tiles_survive_killed_workers(ensemble, tmp_path):
+def test_tiles_survive_killed_workers(ensemble, tmp_path, kill_worker):
     pytest.importorskip("distributed", reason="Dask's workers are an extra")
-    import psutil
-
     patterns = binarise(iter(open_ensemble(ensemble)), np.ones(N))
     plain, killed = EffectRule().infer_blocks(patterns), []
-
-    def works(process):
-        try:
-            return "spawn_main" in " ".join(process.cmdline())
-        except psutil.Error:  # killed a moment ago, and not yet taken leave of
-            return False
 
     def slowly(query, progress):
         class Slow:  # inside, so that it travels whole
@@ -181,10 +173,8 @@ def test_tiles_survive_killed_workers(ensemble, tmp_path):
                 return query(row)
 
         def kill(done, total, message):
-            workers = [p for p in psutil.Process().children(recursive=True) if works(p)]
-            if workers and len(killed) < 2:
-                killed.append(workers[-1])
-                workers[-1].kill()
+            if len(killed) < 2 and kill_worker(done):
+                killed.append(done)
 
         return gather_kept(parts, workers=2)(Slow(), kill)
 

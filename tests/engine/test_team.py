@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from hetero.checkpoints import CHECKPOINT
+from hetero.errors import HeteroError
 from hetero.particles import CTF, Poses, write_ctf, write_poses, write_stack
 from hetero.particles.simulate import random_poses
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from hetero.drgn.files import load_checkpoint  # noqa: E402
+from hetero.training.team import join_team  # noqa: E402
 
 # cryoDRGN in float64, so that what differs is no rounding; a module of its own, so that torchrun can start it.
 TRAINER = """
@@ -95,6 +97,30 @@ if __name__ == "__main__":
     if os.environ["RANK"] == "0":
         np.save(folder / "losses.npy", losses)
 """
+
+
+def test_one_that_goes_when_all_is_done_is_not_missed(monkeypatch):
+    """Only a peer that is lost before, and only a loss: what else goes wrong at the end is told."""
+    said = ["Connection closed by peer [127.0.0.1]:1", "out of memory"]
+
+    def barrier():
+        raise RuntimeError(said[0])
+
+    for name, stand_in in (
+        ("init_process_group", lambda backend: None),
+        ("destroy_process_group", lambda: None),
+        ("get_rank", lambda: 0),
+        ("barrier", barrier),
+    ):
+        monkeypatch.setattr(torch.distributed, name, stand_in)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with join_team("cpu") as team:
+        assert (team.rank, team.size) == (0, 2)
+    with pytest.raises(HeteroError, match="Process 0 of 2 lost another"), join_team("cpu") as team:
+        team.wait()
+    said.pop(0)
+    with pytest.raises(RuntimeError, match="out of memory"), join_team("cpu"):
+        pass
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,20 @@ def test_long_answers_are_read_from_their_end(tmp_path):
     assert job.state() == background.DONE and len(job.result()["values"]) == 50_000
 
 
+def test_a_job_that_was_stopped_within_a_line_was_stopped(tmp_path, monkeypatch):
+    """Whoever stops it writes to the file that it writes to; ChimeraX, too."""
+    job = new_job("blocks", {"folder": str(tmp_path), "out": str(tmp_path / "out")})
+    answers = job.folder / "answers.jsonl"
+    step = json.dumps({"progress": {"done": 3, "total": 9, "message": "at it"}})
+    answers.write_text(step + "\n" + step[:7])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(BackgroundJob, "_process", lambda self: None if process.poll() is not None else process)
+    job.stop()
+    process.wait(30)
+    assert job.state() == background.STOPPED and job.report() == (3, 9, "at it")
+    assert job.failure() == "was stopped"
+
+
 def test_cancel_go_on_and_reattach_in_the_dock(viewer, particles, tmp_path, qtbot):
     dock = docked(viewer, JobsWidget)
     assert "No jobs yet" in dock.empty.text() and dock.table.isHidden()

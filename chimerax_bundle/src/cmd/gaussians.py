@@ -37,7 +37,8 @@ def hetero_gaussians(session, run, scale=1.0, program=None, box=None, apix=None,
         raise UserError(f"{' and '.join(text)} belong to a model text; a run knows its own.")
     run = run_of(session, run)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        answer, arrays = ask_gaussians(session, run.folder, start=point_settings(run, folder, **point))
+        at = {"start": point_settings(run, folder, **point)} | run.read_as("epoch")
+        answer, arrays = ask_gaussians(session, run.folder, **at)
     model = _show(session, f"{run.name} {answer['name']}", answer, arrays, scale)
     near = (answer["nearest"], bool(answer["beyond"]))
     run.points[model] = Point(tuple(answer["z"]), answer["name"], *near, tuple(answer["scores"]))

@@ -60,7 +60,8 @@ def _remember(run, series, answer):
 
 def _show_arrows(session, run, way):
     """From the path's first map to its last, as long as the motion is."""
-    _, arrays = ask_gaussians(session, run.folder, start={"z": way[0]}, end={"z": way[-1]})
+    ends = {"start": {"z": way[0]}, "end": {"z": way[-1]}}
+    _, arrays = ask_gaussians(session, run.folder, **ends, **run.read_as("epoch"))
     try:
         show_arrows(session, f"{run.name} path", arrays, scale=1.0)
     except UserError as error:  # nothing moves: the series says so too

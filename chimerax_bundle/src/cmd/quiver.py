@@ -38,7 +38,7 @@ def hetero_quiver(session, run, scale=3.0, min_length=1.0, region=None, **ends):
     run = run_of(session, run)
     start, end = _ends(session, run, **ends)
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
-        settings = {"start": start, "end": end}
+        settings = {"start": start, "end": end} | run.read_as("epoch")
         if region is not None:
             settings["mask"] = _write_mask(one_map(region, "A region is the inside of one map"), folder)
         answer, arrays = ask_gaussians(session, run.folder, **settings)

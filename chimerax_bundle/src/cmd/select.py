@@ -107,7 +107,8 @@ def _by_outline(session, run, columns, outline):
 def _write(session, run, rule, settings):
     with tempfile.TemporaryDirectory(prefix="hetero_") as folder:
         # a rule is written as a rule: its file then says how it was made
-        how = rule or {"among": write_selected(run, folder), "sources": [run.folder]}
+        chosen = {"among": write_selected(run, folder), "sources": [run.folder]} | run.read_as("epoch")
+        how = rule or chosen
         answer = ask(session, "select", settings | how)
     session.logger.info(f"{answer['selected']:,} particles written: {' and '.join(answer['written'])}")
 

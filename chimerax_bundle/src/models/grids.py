@@ -75,10 +75,12 @@ def map_file(volume):
 
 def write_grid(session, grid, path):
     """Write grid data as an MRC file with ChimeraX's own writer."""
-    plain = os.path.join(os.path.dirname(path), "writing.mrc")  # ChimeraX would write a map called "a%d" as "a1"
-    with passing_volume(session, grid.matrix(), grid) as volume:  # not the map itself: saving names its grid anew
-        save_map(session, plain, "mrc", [volume])
-    os.replace(plain, path)
+    # a folder of its own: what else lies there may be links to the user's files, which ChimeraX would write through
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".writing-") as own:
+        plain = os.path.join(own, "map.mrc")  # ChimeraX would write a map called "a%d" as "a1"
+        with passing_volume(session, grid.matrix(), grid) as volume:  # not the map itself: saving names its grid anew
+            save_map(session, plain, "mrc", [volume])
+        os.replace(plain, path)
 
 
 @contextmanager

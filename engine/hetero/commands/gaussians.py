@@ -27,6 +27,7 @@ class Settings:
         out: File to write (.npz).
         start: The latent; none for a model text.
         end: Where they move to.
+        epoch: Of a run: which one is to be there, as it counts them; without it the newest.
         mask: Map that is over 0.5 in a region: which Gaussians lie in it, and how it moves as a body.
         program, box, apix: Of a model text that does not say them.
     """
@@ -35,6 +36,7 @@ class Settings:
     out: Path
     start: NamedLatent = field(default_factory=NamedLatent)
     end: NamedLatent | None = None
+    epoch: int | None = None
     mask: Path | None = None
     program: Program | None = None
     box: int | None = None
@@ -49,14 +51,14 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     null for a model text; ``rigid`` as ``motion`` does, null without a mask or an end.
 
     Raises:
-        HeteroError: no run of moving Gaussians, no model text, a latent that is none of the run's, or a mask that does
-            not fit.
+        HeteroError: no run of moving Gaussians, no model text, a latent that is none of the run's, an epoch that is not
+            there, or a mask that does not fit.
     """
     if Path(settings.source).is_file():
         model, place, arrays = _of_text(settings), dict.fromkeys(("z", "scores", "nearest", "distance", "beyond")), {}
         name, motion = model.name, None
     else:
-        warm = warm_run(settings.source)
+        warm = warm_run(settings.source, settings.epoch)
         if warm.run.system != "gmm":
             raise HeteroError(
                 f"{settings.source} is a run of '{warm.run.system}', which has no Gaussians; one of hetero train-gmm "
@@ -77,8 +79,10 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
 
 def _of_text(settings: Settings) -> GaussianModel:
-    if settings.start != NamedLatent() or settings.end is not None:
-        raise HeteroError(f"{settings.source} is a model text, which has no latents and does not move; a run does.")
+    if settings.start != NamedLatent() or settings.end is not None or settings.epoch is not None:
+        raise HeteroError(
+            f"{settings.source} is a model text, which has no latents, no epochs and does not move; a run does."
+        )
     return read_model(settings.source, settings.program, settings.box, settings.apix)
 
 

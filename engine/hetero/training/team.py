@@ -77,15 +77,24 @@ def join_team(device: str | None = None) -> Iterator[Team]:
     try:
         with _told_to_end():
             yield Team(chosen, rank, size)
-        # gloo's threads outlive the group where a model was wrapped. One that still frees the last sum's numbers while
-        # Python ends would abort the process; a barrier leaves it nothing of Python's to free.
-        distributed.barrier()
+        _part()
     except RuntimeError as error:
         if not _has_lost_another(error):
             raise
         raise HeteroError(f"Process {rank} of {size} lost another of them, so the training ended; {_GO_ON}") from error
     finally:
         distributed.destroy_process_group()
+
+
+def _part() -> None:
+    """Wait for the others once more, when all is done: nothing is lost with one that has already gone."""
+    # gloo's threads outlive the group where a model was wrapped. One that still frees the last sum's numbers while
+    # Python ends would abort the process; a barrier leaves it nothing of Python's to free.
+    try:
+        distributed.barrier()
+    except RuntimeError as error:
+        if not _has_lost_another(error):
+            raise
 
 
 @contextlib.contextmanager
