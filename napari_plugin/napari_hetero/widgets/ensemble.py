@@ -122,6 +122,8 @@ class EnsembleWidget(Dock):
         self.back.setToolTip("Back to this volume's own level")
         self.source = sentence()
         self.lock = QCheckBox("one for all")
+        # napari's style sheet makes Qt reckon it a letter too narrow
+        self.lock.setMinimumWidth(self.lock.fontMetrics().horizontalAdvance("one for all") + 36)
         self.lock.setToolTip("Draw every volume at this level, for maps on one scale; else each has its own")
         self.scale = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.scale.setRange(0.2, 3.0)
