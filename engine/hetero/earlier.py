@@ -108,7 +108,7 @@ def set_folder_aside(old: Path, folder: Path) -> None:
 
     One with a damaged file in it is deleted, but for tables that look damaged, as in :func:`set_aside`.
     """
-    try:
+    with suppress(OSError):  # what is kept is a help: the new folder has its place already
         store = _store(folder)
         damaged = [file for file in old.iterdir() if file.is_file() and is_damaged(file)]
         if store is not None and not damaged:
@@ -117,8 +117,6 @@ def set_folder_aside(old: Path, folder: Path) -> None:
         for table in damaged if store is not None else []:
             if table.suffix.lower() == ".csv":
                 os.replace(table, store / f"{folder.name}.{table.name}{_DAMAGED}")
-    except OSError:  # what is kept is a help: the new folder has its place already
-        pass
     if old.exists():
         shutil.rmtree(old)
 

@@ -327,6 +327,22 @@ def test_the_prior_of_the_last_fit_is_as_strong_as_the_truth_asks_for(known, mon
     assert errors[1] < 0.9 * min(errors[0], errors[2])
 
 
+def test_one_map_anew_beside_the_others_stays_where_all_of_them_end(known):
+    path, _, _ = known
+    particles = open_particles(path)
+    latents = np.random.default_rng(0).normal(size=(len(particles), 2)).astype(np.float32)
+    some = Posterior(latents, np.full((len(particles), 2, 2), 0.1, np.float32), np.zeros(len(particles)))
+    noise = image_power(particles, BOX, disc(BOX // 2 - 1))
+    _, equations = solve_halves(particles, split(None, len(particles)), some, noise, BOX, silent)
+    power = np.full((3, BOX // 2), 1.0)
+    together = equations.with_prior(power).step(np.zeros((3, *[BOX] * 3), np.float32), ridge=0, iterations=300)
+    for which in range(3):
+        alone = equations.again(which, together, power[which], 300)
+        assert np.linalg.norm(alone - together[which]) < 0.01 * np.linalg.norm(together[which])
+    weaker = equations.again(0, together, power[0] / 100, 300)
+    assert np.linalg.norm(weaker) < 0.9 * np.linalg.norm(together[0])
+
+
 def test_components_turn_onto_each_other():
     rng = np.random.default_rng(0)
     maps = rng.standard_normal((3, 4, 4, 4))

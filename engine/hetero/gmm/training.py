@@ -93,7 +93,7 @@ class GmmTask:
     def _network(self, stage: int) -> DynamicModel:
         """New networks of a stage."""
         preset, moving, frame = self.preset, torch.from_numpy(self.wanted.moving), self.frame
-        spare = preset.spare if stage < len(self._stages) - 1 and not stage else 0
+        spare = preset.spare if not stage and len(self._stages) > 1 else 0
         shape = NetworkShape(
             self.wanted.zdim + spare, preset.width, preset.layers, preset.dropout, preset.batch_norm,
             feature_count(len(self.given), int(moving.sum())), preset.reach * frame.box * frame.apix, preset.whiten,
