@@ -1,5 +1,7 @@
 """Latents laid out by how alike the decoded molecules are: a fold in latent space is undone."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -14,11 +16,36 @@ class Folded:
 
     def decode(self, z):
         t = torch.where(z[:, 0] < 0, z[:, 0] + 1, z[:, 0] - 1)  # -1 to 1
-        body = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 15
-        ball = torch.randn(20, 3, generator=torch.Generator().manual_seed(1)) * 4 + torch.tensor([0.0, 40.0, 0.0])
-        centres = torch.cat([body, ball]).expand(len(z), -1, -1).clone()
-        centres[:, 50:, 0] += 36 * t[:, None]
-        return Cloud(centres, torch.ones(len(z), 70), torch.tensor(5.0))
+        return with_ball(torch.stack([36 * t, torch.zeros_like(t)], 1))
+
+
+class Bow:
+    """A ball on three quarters of a circle in the xy plane; the latent is its angle, and beyond the ends it takes the
+    straight way between them."""
+
+    end = 0.75 * math.pi
+
+    def decode(self, z):
+        angle = z[:, :1].clamp(-self.end, self.end)
+        way = torch.cat([angle.cos(), angle.sin()], 1) * 30
+        across = 1 - 2 * (z[:, :1] - self.end).clamp_min(0)
+        return with_ball(way * torch.cat([torch.ones_like(across), across], 1))
+
+
+class Ring:
+    """A ball that goes round in the xy plane."""
+
+    def decode(self, z):
+        return with_ball(torch.cat([z[:, :1].cos(), z[:, :1].sin()], 1) * 30)
+
+
+def with_ball(xy):
+    """A body at rest, and beside it a ball at places ``(n, 2)``."""
+    body = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 15
+    ball = torch.randn(20, 3, generator=torch.Generator().manual_seed(1)) * 4 + torch.tensor([0.0, 0.0, 40.0])
+    centres = torch.cat([body, ball]).expand(len(xy), -1, -1).clone()
+    centres[:, 50:, :2] += xy[:, None]
+    return Cloud(centres, torch.ones(len(xy), 70), torch.tensor(5.0))
 
 
 def test_a_folded_motion_is_unrolled():
@@ -30,3 +57,19 @@ def test_a_folded_motion_is_unrolled():
     assert abs(spearmanr(found[:, 0], way)[0]) > 0.999
     assert np.isclose(found[:, 0].std(), 1, atol=1e-3) and found[:, 1].std() < 0.2  # and nothing else is there
     np.testing.assert_array_equal(found, laid_out(Folded(), z, 200.0, 2).numpy())
+
+
+def test_few_molecules_between_the_ends_do_not_bend_a_motion():
+    rng = np.random.default_rng(0)
+    angle = np.concatenate([rng.uniform(-Bow.end, Bow.end, 1440), Bow.end + rng.uniform(0, 1, 60)])
+    found = laid_out(Bow(), torch.tensor(angle[:, None], dtype=torch.float32), 200.0, 2).numpy()
+    along = angle <= Bow.end
+    assert abs(spearmanr(found[along, 0], angle[along])[0]) > 0.99
+
+
+def test_a_ring_stays_closed():
+    angle = np.random.default_rng(0).uniform(-np.pi, np.pi, 1500)
+    found = laid_out(Ring(), torch.tensor(angle[:, None], dtype=torch.float32), 200.0, 2).numpy()
+    seen = np.angle(found[:, 0] + 1j * found[:, 1])
+    off = min((np.exp(1j * (seen - way * angle)) for way in (1, -1)), key=lambda t: -abs(t.mean()))
+    assert np.degrees(np.median(np.abs(np.angle(off / off.mean())))) < 4

@@ -12,6 +12,7 @@ from hetero.gmm.losses import FRC, Images, Likelihood, frc  # noqa: E402
 from hetero.gmm.reference import frc_directly, project_directly  # noqa: E402
 from hetero.gmm.rings import rings_between  # noqa: E402
 from hetero.gmm.spread import SpreadProjector  # noqa: E402
+from hetero.gmm.threads import in_slices  # noqa: E402
 from hetero.particles import CTF, Poses, open_particles, rotations_from_euler, write_stack, write_star  # noqa: E402
 from hetero.particles.project import MapProjector, images_from_transforms, shift_phases  # noqa: E402
 from hetero.particles.relion import star_tables  # noqa: E402
@@ -69,6 +70,35 @@ def test_spreading_keeps_its_tolerance(kind, widths):
     for dtype in (torch.float64, torch.float32):
         off, gradients = differences(SpreadProjector(RINGS), kind, widths, dtype)
         assert off < 2e-3 and max(gradients[:2]) < 2e-3 and gradients[2] < 0.02
+
+
+@pytest.fixture
+def threads():
+    """Sets how many threads torch has; afterwards it has as many as before."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("projector", [ExactProjector, SpreadProjector])
+def test_images_and_gradients_are_the_same_in_any_number_of_threads(threads, projector):
+    found = []
+    for n in (1, 3):
+        threads(n)
+        gaussians, images = scene("all", b=50)
+        losses = losses_of_gaussians(projector(RINGS), FRC(RINGS), *gaussians, images)
+        found.append([losses.detach(), *torch.autograd.grad(losses.sum(), gaussians)])
+        assert torch.get_num_threads() == n
+    assert all(torch.equal(one, three) for one, three in zip(*found, strict=True))
+
+
+def test_what_fails_in_a_thread_is_raised_and_slices_are_told_in_order(threads):
+    threads(3)
+    told = []
+    in_slices(lambda part: None, 10, 4, torch.device("cpu"), told.append)
+    assert told == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    with pytest.raises(ZeroDivisionError):
+        in_slices(lambda part: 1 // (part.start - 4), 10, 4, torch.device("cpu"))
 
 
 def test_rings_hold_each_pair_of_pixels_once():

@@ -6,6 +6,7 @@ import torch
 
 from hetero.gmm.images import ParticleSpectra
 from hetero.gmm.losses import correlate
+from hetero.gmm.threads import in_slices
 
 _BATCH = 256
 
@@ -32,13 +33,18 @@ def calibrate(data: ParticleSpectra, project) -> Calibration:
         project: ``project(items) -> (b, 2, p)``, projections without CTF.
     """
     members = data.rings.members()
-    sums = torch.zeros(3, data.rings.count, dtype=torch.float64)
-    for items in torch.arange(len(data)).split(_BATCH):
+    sums = torch.empty(-(-len(data) // _BATCH), 3, data.rings.count, dtype=torch.float64)
+
+    def add(part: slice) -> None:
+        items = torch.arange(part.start, part.stop)
         seen = project(items)
         if data.ctf is not None:
             seen = seen * data.ctf[items][:, None]
-        sums += torch.stack([part.double().sum(0) for part in correlate(seen, data.spectra[items], members)])
-    cross, power, whole = sums
+        found = correlate(seen, data.spectra[items], members)
+        sums[part.start // _BATCH] = torch.stack([each.double().sum(0) for each in found])
+
+    in_slices(add, len(data), _BATCH, data.spectra.device)
+    cross, power, whole = sums.sum(0)
     scale = (cross / power).clamp_min(0)
     left = whole - scale * cross
     return Calibration(scale.float(), (left / (2 * len(data) * torch.as_tensor(data.rings.sizes))).float())

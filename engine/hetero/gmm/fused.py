@@ -5,6 +5,7 @@ import torch
 from hetero.gmm.exact import ExactProjector
 from hetero.gmm.losses import Images
 from hetero.gmm.rings import Rings
+from hetero.gmm.threads import in_slices
 
 
 def losses_of_gaussians(
@@ -31,9 +32,8 @@ class _Fused(torch.autograd.Function):
         losses = xy.new_empty(len(xy))
         wanted = ctx.needs_input_grad[3:]
         found = (torch.empty_like(xy), torch.empty_like(masses), torch.empty_like(masses) if wanted[2] else None)
-        step = projector.images_at_once
-        for start in range(0, len(xy), step):
-            part = slice(start, start + step)
+
+        def project(part: slice) -> None:
             widths = sigmas[part] if sigmas.ndim == 2 else sigmas
             projections, kept = projector.project(xy[part], masses[part], widths, wanted[2])
             losses[part], gradient = loss(projections, images[part])
@@ -41,6 +41,8 @@ class _Fused(torch.autograd.Function):
                 for whole, piece in zip(found, projector.adjoint(kept, gradient), strict=True):
                     if whole is not None:
                         whole[part] = piece
+
+        in_slices(project, len(xy), projector.images_at_once, xy.device)
         ctx.found, ctx.width_shape = found, sigmas.shape
         return losses
 

@@ -13,6 +13,7 @@ from hetero.gmm.dynamic import DynamicLoss
 from hetero.gmm.fused import make_projector
 from hetero.gmm.images import ParticleSpectra, moved_poses
 from hetero.gmm.scene import project_cloud
+from hetero.gmm.threads import in_slices
 from hetero.progress import Progress, silent
 
 _BATCH = 128
@@ -66,20 +67,28 @@ def refine_latents(
     problem = _Problem(loss, data, z, poses)
     n, d = z.shape
     state = torch.cat([z, loss.poses], 1) if poses else z.clone()
-    covariance, spread = torch.empty(n, d, d), torch.zeros(state.shape[1])
+    covariance, spread = torch.empty(n, d, d), torch.empty(n, state.shape[1])
+    shown, total = torch.empty(n, d, d), max(1, steps) * n
+
     for step in range(max(1, steps)):
-        for items in torch.arange(n).split(_BATCH):
-            state[items], information = problem.step(state[items], items, move=steps > 0)
-            if step >= steps - 1:
+
+        def refine(part: slice, last: bool = step >= steps - 1) -> None:
+            items = torch.arange(part.start, part.stop)
+            state[part], information = problem.step(state[part], items, move=steps > 0)
+            if last:
                 whole = torch.linalg.inv(information + problem.precision)
-                covariance[items] = whole[:, :d, :d]
-                spread += (state[items] ** 2 + whole.diagonal(dim1=1, dim2=2)).sum(0) / n
-            progress(step * n + int(items[-1]), max(1, steps) * n, "refining latents")
-    shown = torch.cat([problem.shown(state[items], items) for items in torch.arange(n).split(_BATCH)])
+                covariance[part] = whole[:, :d, :d]
+                spread[part] = state[part] ** 2 + whole.diagonal(dim1=1, dim2=2)
+                shown[part] = problem.shown(state[part], items)
+
+        def tell(part: slice, before: int = step * n) -> None:
+            progress(before + part.stop, total, "refining latents")
+
+        in_slices(refine, n, _BATCH, z.device, tell)
     found = Posterior(state[:, :d], covariance, settled(shown, problem.precision[:d, :d]))
     if not poses:
         return found
-    turn, shift = spread[d : d + 3].mean(), spread[d + 3 :].mean()
+    turn, shift = (part.mean() for part in spread[:, d:].split([3, 2], 1))
     return replace(found, poses=state[:, d:], pose_sd=torch.stack([turn, shift]).sqrt())
 
 

@@ -8,6 +8,7 @@ import torch
 from hetero.gmm.fused import losses_of_gaussians
 from hetero.gmm.losses import Images
 from hetero.gmm.model import GaussianModel
+from hetero.gmm.threads import in_slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +62,11 @@ def losses_of_cloud(
 def project_cloud(projector, cloud: Cloud, rotations: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
     """``(b, 2, p)`` projections, without gradient."""
     xy, masses = seen_from(cloud, rotations, shifts)
-    found, step = [], projector.images_at_once
-    for start in range(0, len(xy), step):
-        part = slice(start, start + step)
+    found = xy.new_empty(len(xy), 2, len(projector.rings.pixels))
+
+    def project(part: slice) -> None:
         sigmas = cloud.sigmas[part] if cloud.sigmas.ndim == 2 else cloud.sigmas
-        found.append(projector.project(xy[part], masses[part], sigmas, False)[0])
-    return torch.cat(found)
+        found[part] = projector.project(xy[part], masses[part], sigmas, False)[0]
+
+    in_slices(project, len(xy), projector.images_at_once, xy.device)
+    return found

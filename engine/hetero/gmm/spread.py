@@ -5,7 +5,6 @@ A non-uniform transform of type 1 with the exponential-of-semicircle kernel ``ex
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numba
@@ -46,7 +45,7 @@ class SpreadProjector:
         b, m = channels.shape[:2]
         grids = np.zeros((b, m, self.grid, self.grid), dtype=places.dtype)
         tables = _tables(places.dtype.str)
-        _in_threads(lambda i: _spread(places[i], channels[i].numpy(), tables[0], grids[i]), b)
+        _spread(places, channels.numpy(), tables[0], grids)
         planes = torch.fft.rfft2(torch.from_numpy(grids)).flatten(2)  # (b, m, n (n/2 + 1))
         taken = torch.view_as_real(planes[:, :, self._place])  # (b, m, p, 2)
         factors = self._factors(nodes, xy.dtype)
@@ -70,7 +69,7 @@ class SpreadProjector:
         grids = torch.fft.irfft2(planes, s=(n, n), norm="forward").numpy()
         found = np.empty((b, m, 3, places.shape[1]), dtype=places.dtype)
         tables = _tables(places.dtype.str)
-        _in_threads(lambda i: _gather(places[i], grids[i], *tables, found[i]), b)
+        _gather(places, grids, *tables, found)
         value, x, y = torch.from_numpy(found).unbind(2)  # (b, m, g)
         moved = torch.stack([(channels * x).sum(1), (channels * y).sum(1)], -1) * (n / self.rings.extent)
         return moved, (shares * value).sum(1), None if slopes is None else (slopes * value).sum(1)
@@ -145,17 +144,6 @@ def _tables(dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return _kernel(offset).astype(dtype), slope.astype(dtype)
 
 
-def _in_threads(work, n: int) -> None:
-    """``work(i)`` for ``i < n`` in as many threads as torch uses."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        for i in range(n):
-            work(i)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(n)))
-
-
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _taps(place, n, table, index, values):
     """Grid points that a coordinate reaches, and the table's values there."""
@@ -169,42 +157,46 @@ def _taps(place, n, table, index, values):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _spread(places, channels, table, grid):
-    """Add Gaussians ``(g, 2)`` of masses ``(m, g)`` to ``(m, n, n)``."""
-    m, n = grid.shape[:2]
+def _spread(places, channels, table, grids):
+    """Add Gaussians ``(b, g, 2)`` of masses ``(b, m, g)`` to ``(b, m, n, n)``."""
+    m, n = grids.shape[1:3]
     ix, iy = np.empty(_WIDTH, np.int64), np.empty(_WIDTH, np.int64)
     x, y = np.empty(_WIDTH, table.dtype), np.empty(_WIDTH, table.dtype)
-    for g in range(len(places)):
-        _taps(places[g, 0], n, table, ix, x)
-        _taps(places[g, 1], n, table, iy, y)
-        for c in range(m):
-            for j in range(_WIDTH):
-                mass = channels[c, g] * y[j]
-                for i in range(_WIDTH):
-                    grid[c, iy[j], ix[i]] += mass * x[i]
+    for b in range(len(places)):
+        for g in range(places.shape[1]):
+            _taps(places[b, g, 0], n, table, ix, x)
+            _taps(places[b, g, 1], n, table, iy, y)
+            for c in range(m):
+                grid = grids[b, c]
+                for j in range(_WIDTH):
+                    mass = channels[b, c, g] * y[j]
+                    for i in range(_WIDTH):
+                        grid[iy[j], ix[i]] += mass * x[i]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _gather(places, grid, table, slope, found):
-    """Values of grids ``(m, n, n)`` at Gaussians and their slopes along x and y, ``(m, 3, g)``."""
-    m, n = grid.shape[:2]
+def _gather(places, grids, table, slope, found):
+    """Values of grids ``(b, m, n, n)`` at Gaussians and their slopes along x and y, ``(b, m, 3, g)``."""
+    m, n = grids.shape[1:3]
     ix, iy = np.empty(_WIDTH, np.int64), np.empty(_WIDTH, np.int64)
     x, y = np.empty(_WIDTH, table.dtype), np.empty(_WIDTH, table.dtype)
     dx, dy = np.empty(_WIDTH, table.dtype), np.empty(_WIDTH, table.dtype)
-    for g in range(len(places)):
-        _taps(places[g, 0], n, table, ix, x)
-        _taps(places[g, 1], n, table, iy, y)
-        _taps(places[g, 0], n, slope, ix, dx)
-        _taps(places[g, 1], n, slope, iy, dy)
-        for c in range(m):
-            value, along_x, along_y = table.dtype.type(0), table.dtype.type(0), table.dtype.type(0)
-            for j in range(_WIDTH):
-                here, moved = table.dtype.type(0), table.dtype.type(0)
-                for i in range(_WIDTH):
-                    density = grid[c, iy[j], ix[i]]
-                    here += density * x[i]
-                    moved += density * dx[i]
-                value += here * y[j]
-                along_x -= moved * y[j]
-                along_y -= here * dy[j]
-            found[c, 0, g], found[c, 1, g], found[c, 2, g] = value, along_x, along_y
+    for b in range(len(places)):
+        for g in range(places.shape[1]):
+            _taps(places[b, g, 0], n, table, ix, x)
+            _taps(places[b, g, 1], n, table, iy, y)
+            _taps(places[b, g, 0], n, slope, ix, dx)
+            _taps(places[b, g, 1], n, slope, iy, dy)
+            for c in range(m):
+                grid = grids[b, c]
+                value, along_x, along_y = table.dtype.type(0), table.dtype.type(0), table.dtype.type(0)
+                for j in range(_WIDTH):
+                    here, moved = table.dtype.type(0), table.dtype.type(0)
+                    for i in range(_WIDTH):
+                        density = grid[iy[j], ix[i]]
+                        here += density * x[i]
+                        moved += density * dx[i]
+                    value += here * y[j]
+                    along_x -= moved * y[j]
+                    along_y -= here * dy[j]
+                found[b, c, 0, g], found[b, c, 1, g], found[b, c, 2, g] = value, along_x, along_y
