@@ -16,8 +16,10 @@ from hetero.gmm.networks import DynamicModel
 from hetero.gmm.scene import Cloud
 
 _LANDMARKS = 800
+_CROWD = 8000  # molecules among which a landmark's nearest are looked for
+_AVERAGED = 10
 _NEIGHBOURS = 16
-_CLEARLY = 0.5  # of the median length that places miss
+_CLEARLY = 0.75  # of the share of a way that places miss
 _GRID = 14  # voxels along each side of the coarse densities
 _BATCH = 256
 
@@ -39,12 +41,10 @@ def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, dimensions: 
         torch.manual_seed(seed)
         _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
     densities = densities @ axes.numpy()
-    chosen = np.random.default_rng(seed).permutation(n)[:_LANDMARKS]
-    marks = densities[chosen]
-    distances = squareform(pdist(marks))
-    places = _unrolled(distances, dimensions)
+    order = np.random.default_rng(seed).permutation(n)
+    marks, places = _landmarks(densities[order[:_CROWD]], dimensions)
     near, which = cKDTree(marks).query(densities, min(4, len(marks)))
-    weights = 1 / (near + 1e-3 * np.median(distances))
+    weights = 1 / (near + 1e-3 * np.median(pdist(marks)))
     found = (weights[..., None] * places[which]).sum(1) / weights.sum(1, keepdims=True)
     found = found - found.mean(0)
     return torch.tensor(found / found[:, 0].std(), dtype=torch.float32)
@@ -61,40 +61,34 @@ def _coarse(cloud: Cloud, extent: float) -> np.ndarray:
     return (sections.transpose(1, 2) @ x).flatten(1).numpy()
 
 
-def _unrolled(distances: np.ndarray, dimensions: int) -> np.ndarray:
-    """``(marks, dimensions)`` places that follow the ways between landmarks.
+def _landmarks(densities: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Densities of landmarks, and their places, ``(marks, dimensions)``.
 
-    The few molecules that noise puts between the far ends of a motion are a short cut, and what it joins stays bent.
-    Ways that keep to the crowd are taken where places follow them clearly better. How well is a median over all pairs:
-    the few have no say in it. (A ring with a part as rare as that opens there.)
+    Molecules that noise puts between the far ends of a motion are a short cut, and what it joins stays bent. A landmark
+    that is the mean of its nearest molecules lies in their middle; such ones are taken where their places follow the
+    geodesics clearly better, for means also blur what is thin.
     """
-    graph, found, missed = _neighbours(distances), [], []
-    for ways in (shortest_path(graph, directed=False), _ways_in_crowds(graph)):
-        found.append(_scaled(ways, dimensions))
+    tree, first = cKDTree(densities), densities[:_LANDMARKS]
+    candidates, missed = [], []
+    for averaged in (1, min(_AVERAGED, len(densities))):
+        marks = densities[tree.query(first, [*range(1, averaged + 1)])[1]].mean(1)
+        ways = _geodesics(squareform(pdist(marks)))
+        places = _scaled(ways, dimensions)
         length = squareform(ways, checks=False)
-        missed.append(np.median(np.abs(pdist(found[-1]) - length)) / np.median(length))
-    return found[1] if missed[1] < _CLEARLY * missed[0] else found[0]
+        missed.append(np.median(np.abs(pdist(places) - length)) / np.median(length))
+        candidates.append((marks, places))
+    return candidates[1] if missed[1] < _CLEARLY * missed[0] else candidates[0]
 
 
-def _neighbours(distances: np.ndarray) -> csr_matrix:
-    """Distances between neighbours; what hangs apart is joined where it is nearest."""
+def _geodesics(distances: np.ndarray) -> np.ndarray:
+    """Shortest ways between neighbours; what hangs apart is joined where it is nearest."""
     k = min(_NEIGHBOURS, len(distances) - 1)
     nearest = np.argpartition(distances, k, axis=1)[:, : k + 1]
     graph = np.zeros_like(distances)
     rows = np.repeat(np.arange(len(distances)), k + 1)
     graph[rows, nearest.ravel()] = distances[rows, nearest.ravel()]
     tree = minimum_spanning_tree(csr_matrix(distances)).toarray()
-    return csr_matrix(np.maximum.reduce([graph, graph.T, tree, tree.T]))
-
-
-def _ways_in_crowds(graph: csr_matrix) -> np.ndarray:
-    """Lengths of the ways whose steps have the least sum of squares: many short steps rather than a few long ones."""
-    cost, before = shortest_path(graph.power(2), directed=False, return_predecessors=True)
-    steps, every, length = graph.toarray(), np.arange(len(cost)), np.zeros_like(cost)
-    for to in np.argsort(cost, axis=1).T[1:]:  # nearest first: the way to the place before it is known
-        last = before[every, to]
-        length[every, to] = length[every, last] + steps[last, to]
-    return (length + length.T) / 2
+    return shortest_path(csr_matrix(np.maximum(graph, tree)), directed=False)
 
 
 def _scaled(distances: np.ndarray, dimensions: int) -> np.ndarray:
