@@ -78,7 +78,7 @@ def fsc_area(kind: str, run, truth, sim, images: int = 50) -> float:
     return float(np.mean(areas))
 
 
-def ours(kind: str, data: Path, out: Path, epochs: int | None, sim, **choices) -> dict:
+def ours(kind: str, data: Path, out: Path, epochs: int | None, sim, seed: int, **choices) -> dict:
     """Train with our engine, scoring the latents after every epoch outside of the clock."""
     from hetero.commands import train_vae
     from hetero.commands.open_run import open_run
@@ -99,7 +99,7 @@ def ours(kind: str, data: Path, out: Path, epochs: int | None, sim, **choices) -
 
     DrgnTask.end_epoch = scored
     try:
-        settings = train_vae.Settings(data / "particles.star", out, epochs=epochs, seed=1, **choices)
+        settings = train_vae.Settings(data / "particles.star", out, epochs=epochs, seed=seed, **choices)
         answer = train_vae.run(settings)
     finally:
         DrgnTask.end_epoch = plain
@@ -120,7 +120,7 @@ def linear(kind: str, data: Path, out: Path, sim) -> dict:
     return {"scores": scores, "fsc_area": fsc_area(kind, run, truth, sim), "reason": "", "precision": "float32"}
 
 
-def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim) -> dict:
+def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim, seed: int) -> dict:
     """The same particles through cryoDRGN itself, 256x3, batch 8; its epochs' times from the files it writes."""
     from hetero.commands.open_run import open_run
 
@@ -130,7 +130,7 @@ def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim) 
         command = [program, f"parse_{what}_star", star, "-o", data / f"{what}.pkl", "-D", "64", *more]
         subprocess.run(command, check=True, capture_output=True)
     widths = [word for part in ("enc", "dec") for word in (f"--{part}-dim", "256", f"--{part}-layers", "3")]
-    files = ["--poses", data / "pose.pkl", "--ctf", data / "ctf.pkl", "--no-analysis", "--seed", "1"]
+    files = ["--poses", data / "pose.pkl", "--ctf", data / "ctf.pkl", "--no-analysis", "--seed", str(seed)]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
     command = [program, "train_vae", data / "particles.mrcs", "-o", out, "--zdim", "8", "-n", str(epochs), "-b", "8"]
     subprocess.run([*map(str, [*command, *widths, *files])], check=True, capture_output=True)
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of every run of ours; without it the preset's")
     parser.add_argument("--particles", type=int, default=6000)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--seed", type=int, default=1, help="of ours and of upstream's")
     parser.add_argument("--upstream", type=Path, help="the program cryodrgn, in an environment of its own")
     parser.add_argument("--upstream-epochs", type=int, default=20)
     options = parser.parse_args()
@@ -176,12 +177,12 @@ def main() -> None:
         for name in options.ideas:
             warm, choices = IDEAS[name]
             choices = choices | {"threads": options.threads, "start": before if warm else None}
-            out = options.out / f"{kind}_{name.replace(' ', '_').replace(',', '')}"
-            results[kind, name] = ours(kind, data, out, options.epochs, sim, **choices)
+            out = options.out / f"{kind}_{name.replace(' ', '_').replace(',', '')}_{options.seed}"
+            results[kind, name] = ours(kind, data, out, options.epochs, sim, options.seed, **choices)
             print(line(kind, name, results[kind, name]), flush=True)
         if options.upstream:
-            out = options.out / f"{kind}_upstream"
-            found = upstream(kind, data, out, options.upstream_epochs, options.upstream, sim)
+            out = options.out / f"{kind}_upstream_{options.seed}"
+            found = upstream(kind, data, out, options.upstream_epochs, options.upstream, sim, options.seed)
             results[kind, "upstream"] = found
             print(line(kind, "upstream 256x3", found), flush=True)
     plain = {f"{kind}, {name}": result for (kind, name), result in results.items()}

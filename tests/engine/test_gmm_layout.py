@@ -20,7 +20,7 @@ class Folded:
 
 
 class Bow:
-    """A ball on most of a circle in the xy plane; latents are its angle, and how far off that way it is in x, y and z."""
+    """A ball on most of a circle in the xy plane; latents are its angle, and how far off that way it is."""
 
     end = 0.85 * math.pi
 
