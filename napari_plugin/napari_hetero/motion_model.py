@@ -7,6 +7,8 @@ ALL = "everywhere"
 REGION = "the motion's own region"
 _FWHM = 2.3548  # width of a Gaussian at half its height, in s.d.
 _DIMMEST = 0.3
+_THIN = 0.45  # a shaft's width, of the median distance to the next Gaussian: heads as wide as ChimeraX's
+_STOUT = 0.2  # ... and of the arrow's length, at most
 
 
 class MotionModel:
@@ -26,6 +28,7 @@ class MotionModel:
         self.arrows = arrows
         self.scale, self.shortest, self.region = 1.0, 0.0, ALL
         self.regions = {ALL: np.ones(len(arrows.centres), dtype=bool)}
+        self._apart = arrows.apart
         if arrows.inside is not None:
             self.regions[REGION] = arrows.inside
 
@@ -72,8 +75,13 @@ class MotionModel:
         return {
             "features": pd.DataFrame({"gaussian": np.flatnonzero(self.shown) + 1, "length": lengths}),
             "edge_color": shades(lengths / max(self.longest, 1e-9)),
-            "edge_width": 0.15 * max(float(np.median(self.scale * lengths)) if len(lengths) else 1.0, 1.0),
+            "edge_width": self._width(self.scale * lengths),
         }
+
+    def _width(self, lengths: np.ndarray) -> float:
+        """Å, one for all arrows in napari: for those that make up the motion, be most of the others short."""
+        long = (lengths**2).sum() / max(lengths.sum(), 1e-9)
+        return max(min(_THIN * self._apart, _STOUT * long), 0.1)
 
     def words(self) -> str:
         """How many, and how long."""
@@ -87,10 +95,10 @@ class MotionModel:
 
 
 def shades(share: np.ndarray) -> np.ndarray:
-    """Shares ``(n,)`` of the longest arrow, 0 to 1 -> RGBA ``(n, 4)``: violet (short) to yellow."""
+    """Shares ``(n,)`` of the longest arrow, 0 to 1 -> RGBA ``(n, 4)``: purple (0) to yellow, as in ChimeraX."""
     from matplotlib import colormaps
 
-    return colormaps["plasma"](0.15 + 0.8 * np.asarray(share))
+    return colormaps["viridis"](np.asarray(share, float))
 
 
 def ball_look(model) -> dict:

@@ -52,10 +52,17 @@ class MotionPainter:
     def _there(self, layer) -> bool:
         return layer is not None and layer in self.viewer.layers
 
+    def _put_under_surfaces(self, layer) -> None:
+        """napari draws layers from the first to the last: what lies in a half-transparent surface must come before."""
+        found = [k for k, other in enumerate(self.viewer.layers) if layers.tag(other).get("how") == "mesh"]
+        if found:
+            self.viewer.layers.move(self.viewer.layers.index(layer), found[0])
+
     def _add(self, layer_tuple):
         chosen = self.viewer.layers.selection.active
         data, keywords, kind = layer_tuple
         keywords["metadata"][layers.KEY]["drawn"] = True
         [layer] = layers.add(self.viewer, [(data, keywords, kind)])
+        self._put_under_surfaces(layer)
         self.viewer.layers.selection.active = chosen or layer
         return layer

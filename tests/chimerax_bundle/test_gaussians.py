@@ -80,11 +80,13 @@ def test_a_run_that_was_trained_on_is_not_taken_for_the_epoch_that_is_open(run, 
 
 
 def test_arrows_along_a_component(run, sentence, moving):
-    """The first component is z1, along which the knob moves."""
+    """The first component is z1, along which the knob moves; arrows end where the Gaussians do."""
     z1 = latents()[:, 0]
     model = run(f'hetero quiver "{moving}" component 1')
     apart = np.diff(np.percentile(z1, (5, 95)))[0]
     np.testing.assert_allclose(model.values.max(), 10 * gaussians(N)[1].max() * apart, rtol=0.02)
+    drawn = np.ptp(model.vertices.reshape(len(model.values), -1, 3)[..., 0], axis=1)
+    np.testing.assert_allclose(drawn, model.values, rtol=1e-3)
     for words in ("", "from 0", "from 0 to 1 component 1"):
         assert "Two points ('from' and 'to') or a component was expected" in sentence(f"hetero quiver #1 {words}")
     assert "There is no column PC3" in sentence("hetero quiver #1 component 3")

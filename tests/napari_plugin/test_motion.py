@@ -1,5 +1,8 @@
 """Gaussians and arrows: files as layers, the Motion dock, and that arrows, Gaussians and map lie on each other."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,7 @@ from hetero.errors import HeteroError
 from hetero.maps import Volume, write_blocks, write_map
 from hetero.maps.blocks import make_blocks
 from napari_hetero import layers, readers, view
-from napari_hetero.motion_model import ALL, MotionModel
+from napari_hetero.motion_model import ALL, MotionModel, shades
 from napari_hetero.widgets.motion import MotionWidget
 
 from .scenes import SPOTS, docked, opened, write_gmm_run
@@ -169,6 +172,41 @@ def test_length_least_length_and_region():
     assert model.region == ALL and model.shown.tolist() == [True, False, False]
 
 
+def test_long_arrows_are_no_hairlines_among_many_short_ones():
+    """As of a domain that moves while the rest trembles; napari gives all arrows of a layer one width."""
+    from hetero.commands.motion_space import Arrows
+
+    places = 3.0 * np.moveaxis(np.indices((8, 8, 8)), 0, -1).reshape(-1, 3)
+    steps = np.tile([0.0, 0.0, 0.5], (512, 1))
+    steps[:30] *= 80
+    width = MotionModel(Arrows(places, steps)).look()["edge_width"]
+    assert 1.0 < width < 3.0  # Å: less than the next Gaussian is away
+    assert MotionModel(Arrows(places, steps / 80)).look()["edge_width"] < 0.5  # none is stouter than long
+    assert 0 < MotionModel(Arrows(places[:1], steps[:1])).look()["edge_width"] < 10
+
+
+def test_arrows_have_the_colours_that_they_have_in_chimerax():
+    file = Path(__file__).parents[2] / "chimerax_bundle" / "src" / "palette.py"
+    palette = runpy.run_path(str(file))
+    np.testing.assert_allclose(shades(np.linspace(0, 1, 256))[:, :3], palette["RAMP"] / 255, atol=0.08)
+
+
+def test_arrows_in_a_half_transparent_map_are_seen(dock, viewer):
+    """napari draws its layers in turn: an arrow that came after the map would be behind it, and hidden."""
+    [surface] = dock.session.layers_of("drawn")
+    dock.gaussians.setChecked(False)
+    surface.opacity = 0.4
+    view.camera(viewer).set_view_direction((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+    def coloured():
+        picture = viewer.screenshot(size=(300, 300), canvas_only=True, flash=False)[..., :3].astype(int)
+        return np.count_nonzero(np.ptp(picture, axis=-1) > 25)
+
+    seen = coloured()
+    viewer.layers.move(viewer.layers.index(dock.painter.arrows), len(viewer.layers))
+    assert seen > 1.2 * coloured() > 0
+
+
 def test_the_way_along_a_component_moves_gaussians_arrows_and_map_together(dock, qtbot):
     first, last = dock.way.path[0], dock.way.path[-1]
     arrows = dock.painter.arrows
@@ -202,6 +240,7 @@ def test_dock_changes_what_is_drawn(dock, qtbot):
     assert not dock.painter.arrows.visible and "None of the 3 arrows" in dock.words.text()
     dock.shortest.setValue(0.0)
     assert dock.painter.arrows.visible and len(dock.painter.arrows.data) == 3
+    assert f"{longest / 2:.3g} Å" in dock.legend.text()  # not the drawn length: they are three times as long
     dock.gaussians.setCheckState(Qt.CheckState.Unchecked)
     assert not dock.painter.gaussians.visible and dock.painter.arrows.visible
 

@@ -63,7 +63,7 @@ def _show_arrows(session, run, way):
     ends = {"start": {"z": way[0]}, "end": {"z": way[-1]}}
     _, arrays = ask_gaussians(session, run.folder, **ends, **run.read_as("epoch"))
     try:
-        show_arrows(session, f"{run.name} path", arrays, scale=1.0)
+        show_arrows(session, f"{run.name} path", arrays)
     except UserError as error:  # nothing moves: the series says so too
         session.logger.info(str(error))
 

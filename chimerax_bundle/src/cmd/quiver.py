@@ -24,7 +24,7 @@ _SPAN = (5, 95)  # percentiles, as of a path along a component
 _THIN = 0.15  # a shaft's radius, of the median distance to the next Gaussian
 
 
-def hetero_quiver(session, run, scale=3.0, min_length=1.0, region=None, **ends):
+def hetero_quiver(session, run, scale=1.0, min_length=1.0, region=None, **ends):
     """Show the motion of the Gaussians of ``run`` as arrows; returns the GlyphsModel.
 
     ``ends``: between two anchors, from_ and to, or along a component, from the 5th to the 95th percentile of particles.
@@ -48,7 +48,7 @@ def hetero_quiver(session, run, scale=3.0, min_length=1.0, region=None, **ends):
     return model
 
 
-def show_arrows(session, name, arrays, scale=3.0, min_length=1.0):
+def show_arrows(session, name, arrays, scale=1.0, min_length=1.0):
     """The GlyphsModel of ``centres``, ``displacements`` and maybe ``inside`` of :func:`ask_gaussians`, with its key.
 
     Raises:
@@ -75,8 +75,8 @@ def show_arrows(session, name, arrays, scale=3.0, min_length=1.0):
     show_key(session, list(zip(stops, labels, strict=True)), "blended")
     session.logger.info(
         f"{model}: {len(kept):,} of {np.count_nonzero(inside):,} Gaussians move by {min_length:g} \u00c5 or more, the "
-        f"furthest by {longest:.1f} \u00c5 (median {np.median(lengths[kept]):.1f} \u00c5); arrows are {scale:g} times "
-        "as long, from purple (0) to yellow"
+        f"furthest by {longest:.1f} \u00c5 (median {np.median(lengths[kept]):.1f} \u00c5); arrows are "
+        f"{'as long' if scale == 1 else f'{scale:g} times as long'}, from purple (0) to yellow"
     )
     return model
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import KDTree
 
 from hetero.commands.motion import ARROWS, Settings, motion_path
 from hetero.errors import HeteroError
@@ -38,6 +39,11 @@ class Arrows:
     def lengths(self) -> np.ndarray:
         """``(g,)`` Å."""
         return np.linalg.norm(self.displacements, axis=1)
+
+    @property
+    def apart(self) -> float:
+        """Å from a Gaussian to the next one, median; infinite for a single one."""
+        return float(np.median(KDTree(self.centres).query(self.centres, 2)[0][:, -1]))
 
 
 def read_arrows(path: Path | str) -> Arrows:

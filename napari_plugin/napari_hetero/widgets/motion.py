@@ -157,11 +157,7 @@ class MotionWidget(Dock):
         self.region.addItems(list(model.regions))
         self.region.setCurrentText(model.region)
         say(self.words, model.words())
-        ends = [f"rgb({','.join(str(int(255 * part)) for part in color[:3])})" for color in shades([0.0, 1.0])]
-        say(
-            self.legend, f'<span style="color: {ends[0]}">■</span> 0 Å &nbsp; '
-            f'<span style="color: {ends[1]}">■</span> {model.longest:.1f} Å',
-        )  # fmt: skip
+        say(self.legend, " &nbsp; ".join(_key(share, model.longest) for share in (0.0, 0.25, 0.5, 0.75, 1.0)))
 
     def _on_model(self) -> None:
         self.painter.draw_arrows(self.model, layers.tag(self._source)["path"])
@@ -202,6 +198,11 @@ class MotionWidget(Dock):
 def _moves(layer) -> bool:
     tag = layers.tag(layer)
     return tag["space"].run.system == "gmm" if tag["kind"] == "run" else "drawn" not in tag
+
+
+def _key(share: float, longest: float) -> str:
+    color = ",".join(str(int(255 * part)) for part in shades(share)[:3])
+    return f'<span style="color: rgb({color})">■</span> {share * longest:.3g} Å'
 
 
 def _number(limits: tuple[float, float], unit: str, tip: str) -> QDoubleSpinBox:
