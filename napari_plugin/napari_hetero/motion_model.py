@@ -79,7 +79,7 @@ class MotionModel:
         }
 
     def _width(self, lengths: np.ndarray) -> float:
-        """Å, one for all arrows in napari: for those that make up the motion, be most of the others short."""
+        """Å, one for all arrows in napari: for those that make up the motion, however many short ones there are."""
         long = (lengths**2).sum() / max(lengths.sum(), 1e-9)
         return max(min(_THIN * self._apart, _STOUT * long), 0.1)
 
