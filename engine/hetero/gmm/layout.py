@@ -15,11 +15,11 @@ from scipy.spatial.distance import pdist, squareform
 from hetero.gmm.networks import DynamicModel
 from hetero.gmm.scene import Cloud
 
-_LANDMARKS = 800
+_LANDMARKS, _DRAWS = 500, 8
 _CROWD = 8000  # molecules among which a landmark's nearest are looked for
 _AVERAGED = 10
-_NEIGHBOURS = 16
-_CLEARLY = 0.75  # of the share of a way that places miss
+_NEIGHBOURS = 10
+_BENT = 0.03  # of the variance of ways between landmarks, what their places leave unexplained
 _GRID = 14  # voxels along each side of the coarse densities
 _BATCH = 256
 
@@ -34,15 +34,13 @@ def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, dimensions: 
         dimensions: how many coordinates.
         seed: of the landmarks.
     """
-    n = len(z)
     densities = np.concatenate([_coarse(network.decode(part), extent) for part in z.split(_BATCH)])
     densities = densities - densities.mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
     densities = densities @ axes.numpy()
-    order = np.random.default_rng(seed).permutation(n)
-    marks, places = _landmarks(densities[order[:_CROWD]], dimensions)
+    marks, places = _landmarks(densities, dimensions, np.random.default_rng(seed))
     near, which = cKDTree(marks).query(densities, min(4, len(marks)))
     weights = 1 / (near + 1e-3 * np.median(pdist(marks)))
     found = (weights[..., None] * places[which]).sum(1) / weights.sum(1, keepdims=True)
@@ -61,23 +59,29 @@ def _coarse(cloud: Cloud, extent: float) -> np.ndarray:
     return (sections.transpose(1, 2) @ x).flatten(1).numpy()
 
 
-def _landmarks(densities: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+def _landmarks(densities: np.ndarray, dimensions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Densities of landmarks, and their places, ``(marks, dimensions)``.
 
-    Molecules that noise puts between the far ends of a motion are a short cut, and what it joins stays bent. A landmark
-    that is the mean of its nearest molecules lies in their middle; such ones are taken where their places follow the
-    geodesics clearly better, for means also blur what is thin.
+    A few molecules that noise puts between the far ends of a motion are a short cut, and what it joins stays bent: then
+    places explain the ways badly. Of several draws the one is taken where they do best. Where all are bent, landmarks
+    may also be the means of their nearest molecules, which lie in the middle of these; means blur what is thin.
     """
-    tree, first = cKDTree(densities), densities[:_LANDMARKS]
-    candidates, missed = [], []
-    for averaged in (1, min(_AVERAGED, len(densities))):
-        marks = densities[tree.query(first, [*range(1, averaged + 1)])[1]].mean(1)
-        ways = _geodesics(squareform(pdist(marks)))
-        places = _scaled(ways, dimensions)
-        length = squareform(ways, checks=False)
-        missed.append(np.median(np.abs(pdist(places) - length)) / np.median(length))
-        candidates.append((marks, places))
-    return candidates[1] if missed[1] < _CLEARLY * missed[0] else candidates[0]
+    draws = [rng.permutation(len(densities)) for _ in range(_DRAWS)]
+    found = [_placed(densities[draw[:_LANDMARKS]], dimensions) for draw in draws]
+    if min(left for left, _, _ in found) > _BENT:
+        crowd = cKDTree(densities[draws[0][:_CROWD]])
+        nearest = [*range(1, min(_AVERAGED, crowd.n) + 1)]
+        middles = [crowd.data[crowd.query(densities[draw[:_LANDMARKS]], nearest)[1]].mean(1) for draw in draws]
+        found += [_placed(marks, dimensions) for marks in middles]
+    return min(found, key=lambda one: one[0])[1:]
+
+
+def _placed(marks: np.ndarray, dimensions: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Share of the variance of the ways that places leave unexplained (Tenenbaum et al. 2000), landmarks and places."""
+    ways = _geodesics(squareform(pdist(marks)))
+    places = _scaled(ways, dimensions)
+    explained = np.corrcoef(pdist(places), squareform(ways, checks=False))[0, 1] ** 2
+    return 1 - explained, marks, places
 
 
 def _geodesics(distances: np.ndarray) -> np.ndarray:
