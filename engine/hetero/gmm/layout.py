@@ -15,11 +15,8 @@ from scipy.spatial.distance import pdist, squareform
 from hetero.gmm.networks import DynamicModel
 from hetero.gmm.scene import Cloud
 
-_LANDMARKS, _DRAWS = 500, 8
-_CROWD = 8000  # molecules among which a landmark's nearest are looked for
-_AVERAGED = 10
-_NEIGHBOURS = 10
-_BENT = 0.03  # of the variance of ways between landmarks, what their places leave unexplained
+_LANDMARKS = 800
+_NEIGHBOURS = 8
 _GRID = 14  # voxels along each side of the coarse densities
 _BATCH = 256
 
@@ -34,15 +31,19 @@ def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, dimensions: 
         dimensions: how many coordinates.
         seed: of the landmarks.
     """
+    n = len(z)
     densities = np.concatenate([_coarse(network.decode(part), extent) for part in z.split(_BATCH)])
     densities = densities - densities.mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
     densities = densities @ axes.numpy()
-    marks, places = _landmarks(densities, dimensions, np.random.default_rng(seed))
+    chosen = np.random.default_rng(seed).permutation(n)[:_LANDMARKS]
+    marks = densities[chosen]
+    distances = squareform(pdist(marks))
+    places = _scaled(_geodesics(distances), dimensions)
     near, which = cKDTree(marks).query(densities, min(4, len(marks)))
-    weights = 1 / (near + 1e-3 * np.median(pdist(marks)))
+    weights = 1 / (near + 1e-3 * np.median(distances))
     found = (weights[..., None] * places[which]).sum(1) / weights.sum(1, keepdims=True)
     found = found - found.mean(0)
     return torch.tensor(found / found[:, 0].std(), dtype=torch.float32)
@@ -57,31 +58,6 @@ def _coarse(cloud: Cloud, extent: float) -> np.ndarray:
     x, y, z = tables.unbind(2)
     sections = ((z * cloud.masses[..., None])[:, :, :, None] * y[:, :, None]).flatten(2)  # (b, g, n n)
     return (sections.transpose(1, 2) @ x).flatten(1).numpy()
-
-
-def _landmarks(densities: np.ndarray, dimensions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Densities of landmarks, and their places, ``(marks, dimensions)``.
-
-    A few molecules that noise puts between the far ends of a motion are a short cut, and what it joins stays bent: then
-    places explain the ways badly. Of several draws the one is taken where they do best. Where all are bent, landmarks
-    may also be the means of their nearest molecules, which lie in the middle of these; means blur what is thin.
-    """
-    draws = [rng.permutation(len(densities)) for _ in range(_DRAWS)]
-    found = [_placed(densities[draw[:_LANDMARKS]], dimensions) for draw in draws]
-    if min(left for left, _, _ in found) > _BENT:
-        crowd = cKDTree(densities[draws[0][:_CROWD]])
-        nearest = [*range(1, min(_AVERAGED, crowd.n) + 1)]
-        middles = [crowd.data[crowd.query(densities[draw[:_LANDMARKS]], nearest)[1]].mean(1) for draw in draws]
-        found += [_placed(marks, dimensions) for marks in middles]
-    return min(found, key=lambda one: one[0])[1:]
-
-
-def _placed(marks: np.ndarray, dimensions: int) -> tuple[float, np.ndarray, np.ndarray]:
-    """Share of the variance of the ways that places leave unexplained (Tenenbaum et al. 2000), landmarks and places."""
-    ways = _geodesics(squareform(pdist(marks)))
-    places = _scaled(ways, dimensions)
-    explained = np.corrcoef(pdist(places), squareform(ways, checks=False))[0, 1] ** 2
-    return 1 - explained, marks, places
 
 
 def _geodesics(distances: np.ndarray) -> np.ndarray:
