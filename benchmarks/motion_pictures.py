@@ -8,7 +8,8 @@ Python; its engine is HETERO_PYTHON, or this Python) each open it, work out the 
 leave out arrows shorter than ``--least`` Å, and draw the map in the middle of the way half-transparent. Both look along
 z, y up, at the same place and as many Å wide. OUT gets ``napari.png``, ``chimerax.png``, ``both.png`` (ChimeraX on the
 left) and ``window.png``, napari with its docks. Printed is what each program holds in the end, ChimeraX's read from
-its mesh, napari's from its layer: arrows, maps, levels, and how far the outlines in the two pictures lie on each other.
+its mesh, napari's from its layer: arrows, maps, levels, and how many of the pixels lit in
+either picture are lit in both, also with one of them mirrored or upside down, which should be far fewer.
 """
 
 import argparse
@@ -149,7 +150,8 @@ def lay_side_by_side(out) -> str:
     both.save(out / "both.png")
     inner = slice(SIDE // 4, -SIDE // 8), slice(SIDE // 8, -SIDE // 8)  # without the key and the scale bar
     one, other = (np.asarray(picture).max(axis=-1)[inner] > LIT for picture in pictures)
-    return f"{(one & other).sum() / (one | other).sum():.1%} of the pixels lit in either picture are lit in both"
+    shares = [(one & each).sum() / (one | each).sum() for each in (other, other[:, ::-1], other[::-1])]
+    return "{:.1%} of the pixels lit in either are lit in both; one mirrored {:.1%}, upside down {:.1%}".format(*shares)
 
 
 def main() -> None:

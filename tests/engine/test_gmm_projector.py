@@ -1,5 +1,9 @@
 """Gaussians to images: the fast paths against the plain form, and against images made another way."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -94,11 +98,34 @@ def test_images_and_gradients_are_the_same_in_any_number_of_threads(threads, pro
 
 def test_what_fails_in_a_thread_is_raised_and_slices_are_told_in_order(threads):
     threads(3)
-    told = []
-    in_slices(lambda part: None, 10, 4, torch.device("cpu"), told.append)
+    told, worked, second = [], {}, threading.Event()
+
+    def work(part):
+        second.set() if part.start else second.wait(10)  # the first slice ends last
+        worked[part.start] = (threading.current_thread().name[:6], torch.get_num_threads(), torch.is_grad_enabled())
+
+    in_slices(work, 10, 4, torch.device("cpu"), told.append)
     assert told == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    assert worked == dict.fromkeys((0, 4, 8), ("images", 1, False))
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 3
     with pytest.raises(ZeroDivisionError):
         in_slices(lambda part: 1 // (part.start - 4), 10, 4, torch.device("cpu"))
+
+
+def test_a_stop_leaves_the_rest_of_the_slices_alone(threads):
+    threads(2)
+    worked = []
+
+    def work(part):
+        time.sleep(0.01)
+        worked.append(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_slices(work, 100, 1, torch.device("cpu"), lambda part: (_ for _ in ()).throw(KeyboardInterrupt))
+    done = len(worked)
+    time.sleep(0.1)
+    assert len(worked) <= done + 2 < 20
 
 
 def test_rings_hold_each_pair_of_pixels_once():

@@ -21,7 +21,8 @@ def losses_of_gaussians(
         sigmas: ``(b, g)``, ``(g,)`` or ``()``, Å.
         images: b of them.
 
-    Memory: four numbers a Gaussian and image, and what the projector needs for its few images in hand.
+    Memory: four numbers a Gaussian and image, and what the projector needs for the few images in hand, in each
+    thread.
     """
     return _Fused.apply(projector, loss, images, xy, masses, sigmas)
 

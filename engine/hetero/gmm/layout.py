@@ -8,15 +8,17 @@ neighbouring molecules, and classical scaling of these (Isomap, Tenenbaum et al.
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+from scipy.sparse.csgraph import connected_components, shortest_path
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
+from sklearn.neighbors import LocalOutlierFactor
 
 from hetero.gmm.networks import DynamicModel
 from hetero.gmm.scene import Cloud
 
-_LANDMARKS = 800
-_NEIGHBOURS = 8
+_LANDMARKS = 1000
+_NEIGHBOURS = 12
+_LEFT_OUT = 0.15  # of the landmarks
 _GRID = 14  # voxels along each side of the coarse densities
 _BATCH = 256
 
@@ -39,7 +41,7 @@ def laid_out(network: DynamicModel, z: torch.Tensor, extent: float, dimensions: 
         _, _, axes = torch.svd_lowrank(torch.from_numpy(densities), q=min(40, *densities.shape), niter=2)
     densities = densities @ axes.numpy()
     chosen = np.random.default_rng(seed).permutation(n)[:_LANDMARKS]
-    marks = densities[chosen]
+    marks = _in_company(densities[chosen])
     distances = squareform(pdist(marks))
     places = _scaled(_geodesics(distances), dimensions)
     near, which = cKDTree(marks).query(densities, min(4, len(marks)))
@@ -60,15 +62,29 @@ def _coarse(cloud: Cloud, extent: float) -> np.ndarray:
     return (sections.transpose(1, 2) @ x).flatten(1).numpy()
 
 
+def _in_company(marks: np.ndarray) -> np.ndarray:
+    """Landmarks without the loneliest for where they are (local outlier factor, Breunig et al. 2000).
+
+    What noise puts between the far ends of a motion, or between two compositions, is a short cut or a single bridge,
+    and what it joins stays bent. In a thin part of a motion all are as lonely, and stay.
+    """
+    neighbours = min(_NEIGHBOURS, len(marks) - 1)
+    lonely = -LocalOutlierFactor(neighbours).fit(marks).negative_outlier_factor_
+    return marks[lonely <= np.quantile(lonely, 1 - _LEFT_OUT)]
+
+
 def _geodesics(distances: np.ndarray) -> np.ndarray:
-    """Shortest ways between neighbours; what hangs apart is joined where it is nearest."""
-    k = min(_NEIGHBOURS, len(distances) - 1)
-    nearest = np.argpartition(distances, k, axis=1)[:, : k + 1]
+    """Shortest ways between neighbours; where these fall apart, each one is joined to the nearest of the others too."""
+    every, k = np.arange(len(distances)), min(_NEIGHBOURS, len(distances) - 1)
     graph = np.zeros_like(distances)
-    rows = np.repeat(np.arange(len(distances)), k + 1)
-    graph[rows, nearest.ravel()] = distances[rows, nearest.ravel()]
-    tree = minimum_spanning_tree(csr_matrix(distances)).toarray()
-    return shortest_path(csr_matrix(np.maximum(graph, tree)), directed=False)
+    for nearest in np.argpartition(distances, k, axis=1)[:, : k + 1].T:
+        graph[every, nearest] = distances[every, nearest]
+    while True:
+        count, part = connected_components(csr_matrix(graph), directed=False)
+        if count == 1:
+            return shortest_path(csr_matrix(graph), directed=False)
+        nearest = np.where(part[:, None] == part, np.inf, distances).argmin(axis=1)
+        graph[every, nearest] = distances[every, nearest]
 
 
 def _scaled(distances: np.ndarray, dimensions: int) -> np.ndarray:
