@@ -34,10 +34,8 @@ def in_slices(
                 if after:
                     after(part)
     finally:
-        if not alone:
-            torch.set_num_threads(
-                threads
-            )  # what a thread of the pool sets is also what threads begin with that come later
+        if not alone:  # what the pool's threads set for themselves is also what later threads begin with
+            torch.set_num_threads(threads)
 
 
 @lru_cache(1)
