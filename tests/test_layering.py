@@ -21,6 +21,7 @@ BASE = {
     "hetero.parts",
     "hetero.pickles",
     "hetero.progress",
+    "hetero.threads",
 }
 VIEWERS = {
     "napari",
@@ -76,6 +77,7 @@ ENGINE_ROOMS = {
     "parts.py": set(),
     "pickles.py": set(),
     "progress.py": set(),
+    "threads.py": set(),
 }
 
 

@@ -16,10 +16,10 @@ from hetero.gmm.losses import FRC, Images, Likelihood, frc  # noqa: E402
 from hetero.gmm.reference import frc_directly, project_directly  # noqa: E402
 from hetero.gmm.rings import rings_between  # noqa: E402
 from hetero.gmm.spread import SpreadProjector  # noqa: E402
-from hetero.gmm.threads import in_slices  # noqa: E402
 from hetero.particles import CTF, Poses, open_particles, rotations_from_euler, write_stack, write_star  # noqa: E402
 from hetero.particles.project import MapProjector, images_from_transforms, shift_phases  # noqa: E402
 from hetero.particles.relion import star_tables  # noqa: E402
+from hetero.threads import in_slices  # noqa: E402
 
 RINGS = rings_between(32, 3.0, 8.0, 400.0)
 
@@ -106,7 +106,7 @@ def test_what_fails_in_a_thread_is_raised_and_slices_are_told_in_order(threads):
 
     in_slices(work, 10, 4, torch.device("cpu"), told.append)
     assert told == [slice(0, 4), slice(4, 8), slice(8, 10)]
-    assert worked == dict.fromkeys((0, 4, 8), ("images", 1, False))
+    assert worked == dict.fromkeys((0, 4, 8), ("slices", 1, False))
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == 3
     with pytest.raises(ZeroDivisionError):

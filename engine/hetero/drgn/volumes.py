@@ -1,9 +1,7 @@
 """Maps from a coordinate network: half of Fourier space, many latents at once."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import lru_cache
-from threading import Lock
 
 import numpy as np
 import torch
@@ -11,11 +9,11 @@ import torch
 from hetero.drgn.base import Base
 from hetero.drgn.decoder import ACTIVATE, CoordinateDecoder, in_stored_half
 from hetero.linear.decoder import LinearDecoder
+from hetero.threads import in_slices
 
 _POINTS = {"cpu": 2048, "cuda": 1 << 15}  # coordinates in hand: on a CPU a layer's values stay in its cache
 _AT_ONCE = {"cpu": 8, "cuda": 16}  # latents that share the encoded coordinates
 _KEPT_BYTES = 1 << 28  # first-layer values that are kept for the next call
-_THREADS_LOCK = Lock()  # the number of torch's threads belongs to the whole process
 
 
 class VolumeDecoder:
@@ -106,7 +104,7 @@ class VolumeDecoder:
                     x = torch.addmm(bias, x, weight)  # (b p, outputs)
                     values[part, :, here] = x.unflatten(0, (-1, len(first))).transpose(1, 2)
 
-        _for_each(fill, len(points), _POINTS[device.type], in_threads=device.type == "cpu")
+        in_slices(fill, len(points), _POINTS[device.type], device, most=torch.get_num_threads())
         return values
 
     def _first_layer(self, points: torch.Tensor, box: int, here: slice) -> torch.Tensor:
@@ -125,27 +123,6 @@ class VolumeDecoder:
         if kept is not None:
             kept[here.start] = values
         return values
-
-
-def _for_each(work: Callable[[slice], None], n: int, step: int, in_threads: bool) -> None:
-    """Do ``work`` on slices of ``n`` points; with ``in_threads`` each slice on one core.
-
-    Torch's own threads wait for each other after every layer. Where something else keeps one core busy all of them then
-    stand still: decoding took ten times as long. Slices wait for nobody.
-    """
-    slices = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-    if not in_threads:
-        for part in slices:
-            work(part)
-        return
-    with _THREADS_LOCK:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(work, slices))
-        finally:
-            torch.set_num_threads(threads)
 
 
 class _Lattice:

@@ -6,7 +6,7 @@ import torch
 
 from hetero.gmm.images import ParticleSpectra
 from hetero.gmm.losses import correlate
-from hetero.gmm.threads import in_slices
+from hetero.threads import in_slices
 
 _BATCH = 256
 

@@ -5,7 +5,7 @@ import torch
 from hetero.gmm.exact import ExactProjector
 from hetero.gmm.losses import Images
 from hetero.gmm.rings import Rings
-from hetero.gmm.threads import in_slices
+from hetero.threads import in_slices
 
 
 def losses_of_gaussians(

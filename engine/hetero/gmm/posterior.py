@@ -13,8 +13,8 @@ from hetero.gmm.dynamic import DynamicLoss
 from hetero.gmm.fused import make_projector
 from hetero.gmm.images import ParticleSpectra, moved_poses
 from hetero.gmm.scene import project_cloud
-from hetero.gmm.threads import in_slices
 from hetero.progress import Progress, silent
+from hetero.threads import in_slices
 
 _BATCH = 128
 _SMALL = 0.05  # s.d. of the latents, to take differences by

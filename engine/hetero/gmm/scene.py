@@ -8,7 +8,7 @@ import torch
 from hetero.gmm.fused import losses_of_gaussians
 from hetero.gmm.losses import Images
 from hetero.gmm.model import GaussianModel
-from hetero.gmm.threads import in_slices
+from hetero.threads import in_slices
 
 
 @dataclass(frozen=True, eq=False)
