@@ -15,6 +15,7 @@ class MotionPainter:
     def adopt(self, layer) -> None:
         """Draw arrows into a layer that is open already."""
         self.arrows, self._some = layer, True
+        self._put_under_surfaces(layer)
 
     def draw_arrows(self, model, path) -> None:
         """Draw what a :class:`napari_hetero.motion_model.MotionModel` shows; ``path`` is where it came from."""

@@ -14,6 +14,7 @@ from hetero.maps import Volume, write_blocks, write_map
 from hetero.maps.blocks import make_blocks
 from napari_hetero import layers, readers, view
 from napari_hetero.motion_model import ALL, MotionModel, shades
+from napari_hetero.motion_painter import MotionPainter
 from napari_hetero.widgets.motion import MotionWidget
 
 from .scenes import SPOTS, docked, opened, write_gmm_run
@@ -205,6 +206,15 @@ def test_arrows_in_a_half_transparent_map_are_seen(dock, viewer):
     seen = coloured()
     viewer.layers.move(viewer.layers.index(dock.painter.arrows), len(viewer.layers))
     assert seen > 1.2 * coloured() > 0
+
+
+def test_arrows_that_were_opened_after_a_map_come_before_it(viewer, tmp_path):
+    corners, triangle = np.eye(3), np.array([[0, 1, 2]])
+    surface = viewer.add_surface((corners, triangle), metadata={layers.KEY: {"how": "mesh"}})
+    [arrows] = layers.add(viewer, readers.read(write_arrows(tmp_path / "motion.csv")))
+    assert viewer.layers.index(arrows) > viewer.layers.index(surface)
+    MotionPainter(viewer).adopt(arrows)
+    assert viewer.layers.index(arrows) < viewer.layers.index(surface)
 
 
 def test_the_way_along_a_component_moves_gaussians_arrows_and_map_together(dock, qtbot):
