@@ -17,7 +17,9 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -38,10 +40,13 @@ IDEAS = {
 REACH = {"discrete": 0.9, "continuous": 0.95}
 
 
-def simulator(shared: Path):
+def simulator(shared: Path, box: int = 64):
+    """The script as a module that makes images of 256 Å in ``box`` pixels."""
     spec = importlib.util.spec_from_file_location("simulate_drgn", shared / "bench" / "simulate_drgn.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.D, module.APIX = box, 256 / box
+    module.volume = partial(module.volume, D=box, apix=256 / box)
     return module
 
 
@@ -126,9 +131,9 @@ def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim, 
 
     truth = np.load(data / "ground_truth.npz")
     star = data / "particles.star"
-    for what, more in (("pose", []), ("ctf", ["--Apix", "4"])):
-        command = [program, f"parse_{what}_star", star, "-o", data / f"{what}.pkl", "-D", "64", *more]
-        subprocess.run(command, check=True, capture_output=True)
+    for what, more in (("pose", []), ("ctf", ["--Apix", sim.APIX])):
+        command = [program, f"parse_{what}_star", star, "-o", data / f"{what}.pkl", "-D", sim.D, *more]
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
     widths = [word for part in ("enc", "dec") for word in (f"--{part}-dim", "256", f"--{part}-layers", "3")]
     files = ["--poses", data / "pose.pkl", "--ctf", data / "ctf.pkl", "--no-analysis", "--seed", str(seed)]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
@@ -138,7 +143,7 @@ def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim, 
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     scores = []
     for epoch in range(1, epochs + 1):
-        run = open_run(out, epoch=epoch, apix=4.0)
+        run = open_run(out, epoch=epoch, apix=sim.APIX)
         seconds = os.stat(out / f"weights.{epoch}.pkl").st_mtime - began
         scores.append((epoch, seconds, cpu * epoch / epochs, quality(kind, run.latents, truth)))
     return {"scores": scores, "fsc_area": fsc_area(kind, run, truth, sim), "reason": "", "precision": "float32"}
@@ -160,18 +165,19 @@ def main() -> None:
     parser.add_argument("--ideas", nargs="*", default=list(IDEAS), choices=list(IDEAS))
     parser.add_argument("--epochs", type=int, help="of every run of ours; without it the preset's")
     parser.add_argument("--particles", type=int, default=6000)
+    parser.add_argument("--box", type=int, default=64, help="pixels")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=1, help="of ours and of upstream's")
     parser.add_argument("--upstream", type=Path, help="the program cryodrgn, in an environment of its own")
     parser.add_argument("--upstream-epochs", type=int, default=20)
     options = parser.parse_args()
-    sim, results = simulator(options.shared), {}
+    sim, results = simulator(options.shared, options.box), {}
     print(f"{'':33} {'epochs':>6} {'s':>7} {'CPU s':>7} {'score':>8} {'s to':>7} {'CPU to':>7} {'FSC area':>8}")
     for kind in options.kinds:
         data, before = options.out / kind, options.out / f"{kind}_linear"
         if not (data / "particles.star").is_file():
-            script = options.shared / "bench" / "simulate_drgn.py"
-            subprocess.run([sys.executable, script, kind, "-o", data, "-n", str(options.particles)], check=True)
+            with patch.object(sys, "argv", ["simulate_drgn.py", kind, "-o", str(data), "-n", str(options.particles)]):
+                sim.main()
         results[kind, "linear"] = linear(kind, data, before, sim)
         print(line(kind, "linear", results[kind, "linear"]), flush=True)
         for name in options.ideas:
