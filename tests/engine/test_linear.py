@@ -1,6 +1,7 @@
 """The linear model: against a dense Gaussian posterior, known states, and as a user runs it."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from hetero.linear.posterior import Posterior, Statistics, posterior, statistics
 from hetero.linear.slices import disc, read_slices
 from hetero.linear.solve import Equations
 from hetero.linear.store import read_store
-from hetero.maps import read_map
+from hetero.maps import low_pass, read_map
 from hetero.particles import open_particles, write_stack, write_star
 from hetero.particles.project import MapProjector, Points, shift_phases, transforms_from_images
 from hetero.particles.relion import star_tables
@@ -225,17 +226,49 @@ def test_some_particles_at_a_smaller_box(known, tmp_path, capsys):
     assert main(["info", str(out)]) == DONE and "a run of linear" in capsys.readouterr().out
 
 
-def test_a_stop_leaves_nothing(known, tmp_path):
+def stopped(known, out, where):
+    """Stop a fit when it tells of ``where``."""
     seen = []
 
     def stop(done, total, message):
         seen.append(message)
-        if message == "fitting all radii":
+        if message == where:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        train_linear.run(train_linear.Settings(known[0], tmp_path / "run", zdim=2, iterations=2), stop)
-    assert "expectation maximisation" in seen and not list(tmp_path.iterdir())
+        train_linear.run(train_linear.Settings(known[0], out, zdim=3), stop)
+    return seen
+
+
+def test_an_early_stop_leaves_nothing(known, tmp_path):
+    stopped(known, tmp_path / "run", "expectation maximisation")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_look_is_a_run_like_what_comes_of_it(known, trained, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert "expectation maximisation" in stopped(known, out, "fitting all radii")
+    look, final = open_run(out), open_run(trained[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"] and look.box == final.box
+    # the same plane of latents, and the same mean map as far as both see
+    mixed = np.linalg.lstsq(look.latents, final.latents[:, :2], rcond=None)[0]
+    left = final.latents[:, :2] - look.latents @ mixed
+    assert (left.var(axis=0) < 0.3 * final.latents[:, :2].var(axis=0)).all()
+    coarse = BOX * APIX / (trained[1]["radius"] - 1)
+    means = [next(run.decode(run.latents.mean(axis=0)[None])).data for run in (look, final)]
+    first, last = (low_pass(mean, APIX, coarse).ravel() for mean in means)
+    assert np.corrcoef(first, last)[0, 1] > 0.97 and 0.9 < first.std() / last.std() < 1.1
+    assert main(["info", str(out)]) == DONE and "train-linear has not finished" in capsys.readouterr().out
+    train_linear.run(train_linear.Settings(known[0], out, zdim=3))
+    assert not open_run(out).notes
+    np.testing.assert_array_equal(open_run(out).latents, final.latents)
+
+
+def test_a_finished_run_stays_until_there_is_another(known, trained, tmp_path):
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    stopped(known, out, "fitting all radii")
+    assert not open_run(out).notes
+    np.testing.assert_array_equal(open_run(out).latents, open_run(trained[0]).latents)
 
 
 def bad_set(tmp_path, what):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ _LARGEST_BOX = 128
 @dataclass(frozen=True)
 class Settings:
     """Fit a mean map and a few components that vary (probabilistic PCA, with poses and CTFs as given): a run like any
-    other, for decode, analyze and occupancy; with a list of particles that do not look like the rest.
+    other, for decode, analyze and occupancy; with a list of particles that do not look like the rest. A new folder
+    holds a first look, from coarse detail, long before the end.
 
     Attributes:
         particles: .star, .cs, .txt or .mrcs, with poses and CTF.
@@ -52,7 +54,7 @@ class Settings:
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Fit, and write the run.
+    """Fit, and write the run; into a new folder a first look as soon as there is one, from coarse detail.
 
     Returns:
         ``{"out", "n", "zdim", "box", "apix", "components": [{"component", "share", "gain_0", "gain_1", "above_noise",
@@ -62,7 +64,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         HeteroError: bad particles (:func:`hetero.linear.check.check_particles`), or a folder that holds other files.
     """
     from hetero.linear.check import check_particles
-    from hetero.linear.files import FOLDER, component_table, write_linear
+    from hetero.linear.files import FIRST_LOOK, FOLDER, component_table, write_linear
     from hetero.linear.fit import Plan, fit_linear
 
     check_range("The number of components (zdim)", settings.zdim, 1, 32)
@@ -76,10 +78,16 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
     check_particles(particles, plan)
     apix = particles.apix * particles.box / box
     config = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(settings).items()}
-    with hold_result(settings.out, parents=True):
-        model = fit_linear(particles, plan, progress)
+
+    def write(model, **more):
         with atomic_folder(settings.out, FOLDER) as folder:
-            write_linear(folder, model, particles.rows, apix, {"verb": "train-linear", **config})
+            write_linear(folder, model, particles.rows, apix, {"verb": "train-linear", **config, **more})
+
+    with hold_result(settings.out, parents=True):
+        anew = not settings.out.exists() or not any(settings.out.iterdir())  # an earlier run stays until the end
+        look = partial(write, **{FIRST_LOOK: True}) if anew else None
+        model = fit_linear(particles, plan, progress, look)
+        write(model)
     table = component_table(model, apix).astype(object)
     agree = int(np.argmax(np.append(model.fsc[0, 1:], -1) < 0.143))
     return {

@@ -1,4 +1,4 @@
-"""The whole linear model: EM at a low radius in two halves, all radii, latents of every particle."""
+"""The whole linear model: EM at a low radius in two halves, a first look, all radii, latents of every particle."""
 
 import tempfile
 import time
@@ -29,11 +29,14 @@ from hetero.linear.halves import (
     gains,
     merged,
     principal,
+    shell_correlation,
     split,
     trusted_radius,
 )
+from hetero.linear.posterior import Posterior, Statistics
 from hetero.linear.slices import disc
 from hetero.linear.store import read_store
+from hetero.maps import resample_fourier
 from hetero.particles import Particles
 from hetero.progress import Progress, silent
 
@@ -104,18 +107,39 @@ class LinearModel:
 
 @dataclass(frozen=True, eq=False)
 class _Coarse:
-    """What EM at a low radius leaves: particles in the order of their halves."""
+    """What EM at a low radius leaves: particles in the order of their halves.
+
+    ``fsc`` is of the halves' maps, ``(q + 1, coarse box / 2)``; ``gain`` and ``gain_error`` are ``(2, q)``.
+    """
 
     state: LinearMaps
     found: Expectation
-    gain: tuple[np.ndarray, np.ndarray]
-    gain_error: tuple[np.ndarray, np.ndarray]
+    fsc: np.ndarray
+    gain: np.ndarray
+    gain_error: np.ndarray
     radius: int
     box: int
 
+    def state_in(self, box: int, noise: np.ndarray) -> LinearMaps:
+        """The same maps in ``box`` voxels, with ``noise`` ``(box / 2,)`` beyond the radius."""
+        noise = noise.copy()
+        noise[: self.radius + 1] = self.state.noise * (box / self.box) ** 4
+        # A projection adds up as many voxels along its way as the box has: fewer and larger ones weigh more.
+        maps = [resample_fourier(one, (box,) * 3) * np.float32(self.box / box) for one in self.state.maps]
+        return LinearMaps(np.stack(maps), noise)
 
-def fit_linear(particles: Particles, plan: Plan, progress: Progress = silent) -> LinearModel:
+
+def fit_linear(
+    particles: Particles,
+    plan: Plan,
+    progress: Progress = silent,
+    first_look: Callable[[LinearModel], None] | None = None,
+) -> LinearModel:
     """Fit maps and latents. Poses and CTF must be there (:func:`check_particles`).
+
+    Args:
+        first_look: is called with what EM alone has found, after a sixth of the time: latents from coarse detail, and
+            maps that end at ``radius``.
 
     Memory: 12 bytes for each of the some 200 coarse pixels of an image (on disk beyond a gigabyte an array), and
     :func:`hetero.linear.full.table_bytes`.
@@ -130,7 +154,7 @@ def fit_linear(particles: Particles, plan: Plan, progress: Progress = silent) ->
     with tempfile.TemporaryDirectory(prefix="hetero-linear-") as folder:
         coarse = _fit_coarse(particles.subset(order), int((half == 0).sum()), plan, Path(folder), log, watch, progress)
     back = np.argsort(order, kind="stable")
-    return _finish(particles, half, plan, coarse, back, log, watch, progress)
+    return _finish(particles, half, plan, coarse, back, log, watch, progress, first_look)
 
 
 def _fit_coarse(
@@ -178,7 +202,8 @@ def _fit_coarse(
         parts = both(lambda half, s: expect(half, grid, s).statistics, [together] * 2)
     watch.stage("EM")
     gain, error = zip(*found, strict=True)
-    return _Coarse(together, expectation(joined(parts)), gain, error, radius, grid.box)
+    fsc = shell_correlation(*(s.maps for s in states))
+    return _Coarse(together, expectation(joined(parts)), fsc, np.array(gain), np.array(error), radius, grid.box)
 
 
 def _finish(
@@ -190,50 +215,70 @@ def _finish(
     log: list[dict],
     watch: "_Watch",
     progress: Progress,
+    first_look: Callable[[LinearModel], None] | None,
 ) -> LinearModel:
     """All radii, from the coarse latents (in the order of ``back``), and latents of the result."""
     box, pixels = plan.box, disc(plan.box // 2 - 1)
     latents = coarse.found.posterior.rows(back)
-    noise = full.image_power(particles, box, pixels)
-    noise[: coarse.radius + 1] = coarse.state.noise * (box / coarse.box) ** 4
-    maps, fsc = full.regularised(*full.solve_halves(particles, half, latents, noise, box, progress))
+    state = coarse.state_in(box, full.image_power(particles, box, pixels))
+    if first_look:
+        fsc = np.pad(coarse.fsc, [(0, 0), (0, box // 2)])[:, : box // 2]
+        found, numbers = coarse.found.statistics.rows(back), len(pixels.within(coarse.radius).places)
+        first_look(_model(state, latents, found, numbers, fsc, coarse, coarse.radius, log, watch.seconds))
+    maps, fsc = full.regularised(*full.solve_halves(particles, half, latents, state.noise, box, progress))
     # by their variance now that noise is held down: a coarse component may be large and noise alone
     order = np.argsort(-np.square(maps[1:], dtype=np.float64).sum(axis=(1, 2, 3)), kind="stable")
     with_mean = np.concatenate([[0], order + 1])
     maps, fsc = maps[with_mean], fsc[with_mean]
-    gain, error = np.array(coarse.gain)[:, order], np.array(coarse.gain_error)[:, order]
+    coarse = replace(coarse, gain=coarse.gain[:, order], gain_error=coarse.gain_error[:, order])
     latents = replace(latents, mean=latents.mean[:, order], covariance=latents.covariance[:, order][:, :, order])
     watch.stage("all radii")
-    noise = full.residual_noise(particles, LinearMaps(maps, noise), latents.mean, pixels)
+    noise = full.residual_noise(particles, LinearMaps(maps, state.noise), latents.mean, pixels)
     state = LinearMaps(maps, noise)
     radius = full.informative_radius(state, full.transfer_power(particles, box))
     within = pixels.within(radius)
     found = full.read_statistics(particles, state, within, progress)
     latents = expectation(found).posterior
+    watch.stage("latents")
+    return _model(state, latents, found, len(within.places), fsc, coarse, radius, log, watch.seconds)
+
+
+def _model(
+    state: LinearMaps,
+    latents: Posterior,
+    found: Statistics,
+    places: int,
+    fsc: np.ndarray,
+    coarse: _Coarse,
+    final_radius: int,
+    log: list[dict],
+    seconds: dict[str, float],
+) -> LinearModel:
+    """In units in which the first latent has s.d. 1; ``places`` Fourier pixels were looked at to find the latents."""
+    maps = state.maps
     norm = np.sqrt(np.square(maps[1:], dtype=np.float64).sum(axis=(1, 2, 3)))
     sd = np.maximum(norm / max(norm.max(), 1e-30), _LEAST)  # so that no map is divided by nothing
     spread = np.sqrt(np.einsum("nii->ni", latents.covariance))
-    misfits = junk.misfit(found, latents, 2 * len(within.places))
+    misfits = junk.misfit(found, latents, 2 * places)
     contrasts = junk.contrast(found, latents)
-    watch.stage("latents")
     return LinearModel(
         mean=maps[0],
         components=(maps[1:] / sd[:, None, None, None]).astype(np.float32),
         latents=(latents.mean * sd).astype(np.float32),
         log_variance=(2 * np.log(spread * sd)).astype(np.float32),
         sd=sd,
-        gain=gain,
-        gain_error=error,
-        real=above_noise(*zip(gain, error, strict=True)),
+        gain=coarse.gain,
+        gain_error=coarse.gain_error,
+        real=above_noise(*zip(coarse.gain, coarse.gain_error, strict=True)),
         misfit=misfits,
         contrast=contrasts,
         junk=junk.is_junk(misfits, contrasts),
         fsc=fsc,
-        noise=noise,
+        noise=state.noise,
         radius=coarse.radius,
-        final_radius=radius,
-        log=log,
-        seconds=watch.seconds,
+        final_radius=final_radius,
+        log=list(log),
+        seconds=dict(seconds),
     )
 
 

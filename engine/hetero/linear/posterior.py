@@ -22,6 +22,10 @@ class Statistics:
     overlap: np.ndarray
     power: np.ndarray
 
+    def rows(self, chosen) -> "Statistics":
+        """Those of some particles, in the order of ``chosen``."""
+        return Statistics(self.gram[chosen], self.overlap[chosen], self.power[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
