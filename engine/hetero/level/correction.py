@@ -6,6 +6,7 @@ low.
 """
 
 import numpy as np
+import scipy.fft
 
 from hetero.level.framing import Frame
 from hetero.level.thresholds import FittedLevel
@@ -45,9 +46,11 @@ def describe_fit(fit: FittedLevel, frame: Frame, inside: np.ndarray, spread: flo
 
 def _spectrum(mean: np.ndarray) -> np.ndarray:
     """Log power in shells up to the cube's Nyquist frequency, relative to all of it."""
-    power = np.abs(np.fft.fftn(mean - mean.mean())) ** 2
-    k = np.fft.fftfreq(len(mean))
-    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)
-    shell = np.minimum((radius * 2 * _SHELLS).astype(int), _SHELLS)
+    n = len(mean)
+    power = np.abs(scipy.fft.rfftn(mean - mean.mean())) ** 2
+    power[..., 1 : (n + 1) // 2] *= 2  # they stand for their opposites too
+    k = np.fft.fftfreq(n).astype(np.float32)
+    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k[: n // 2 + 1] ** 2)
+    shell = np.minimum((radius * 2 * _SHELLS).astype(np.int32), _SHELLS)
     sums = np.bincount(shell.ravel(), power.ravel(), _SHELLS + 1)[:_SHELLS]
     return np.log(sums / sums.sum() + 1e-9)

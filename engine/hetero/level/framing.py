@@ -6,6 +6,7 @@ or permutes the cubes and nothing else; borders of one constant value are cut aw
 solvent value changes nothing; values are divided by a measure of the map itself, so its scale does not matter.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ COARSE, GRID = 24, 40  # voxels along the edges of the two cubes
 CHANNELS = 3
 _MEDIAN_VOXELS = 1 << 24
 _SLAB_VOXELS = 1 << 18  # work through large maps in slabs of about this many voxels: they fit a cache
+_SLABS = 8  # and through small ones in about as many slabs: what is made of one is small next to the map
 _OUTSIDE = 0.001  # share of the molecule that may lie beyond each face of the cube around it, before the room
 _ROUNDING = 1e-5  # of the largest deviation from the background: no more than this is nothing
 _FAINT = 0.2  # of the highest probability: such places do not widen the cube
@@ -164,11 +166,11 @@ def best_level(data: np.ndarray, frame: Frame, envelope: np.ndarray) -> FittedLe
     envelope = envelope.astype(np.float32) * max(1.0, 0.75 / max(float(envelope.max()), 1e-6))
     planes = np.einsum("abc,yb,xc->ayx", envelope, along_y, along_x, optimize=True)
 
-    def slabs():
-        for slab in _slabs(kept.shape):
+    def pairs():
+        for slab in slabs(kept.shape):
             yield kept[slab] - np.float32(frame.background), np.tensordot(along_z[slab], planes, axes=1)
 
-    found = fitting_threshold(slabs)
+    found = fitting_threshold(pairs)
     return replace(found, level=frame.background + found.level, background=frame.background)
 
 
@@ -224,7 +226,7 @@ def _gathered_moments(data, background, gather) -> tuple[np.ndarray, np.ndarray]
     """Means of the values and of their squares around each point of the cube."""
     mean = np.zeros([len(matrix) for matrix in gather], np.float32)
     square = np.zeros_like(mean)
-    for part in _slabs(data.shape):
+    for part in slabs(data.shape):
         values = data[part] - np.float32(background)
         for sums, power in ((mean, values), (square, values * values)):
             planes = gather[1] @ (power @ gather[2].T)  # (k, n, n)
@@ -232,7 +234,8 @@ def _gathered_moments(data, background, gather) -> tuple[np.ndarray, np.ndarray]
     return mean, square
 
 
-def _slabs(shape: tuple[int, int, int]):
-    step = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))
+def slabs(shape: tuple[int, int, int]) -> Iterator[slice]:
+    """Some planes of a map at a time, so that what is made of them is small next to it."""
+    step = max(1, min(_SLAB_VOXELS // (shape[1] * shape[2]), shape[0] // _SLABS))
     for start in range(0, shape[0], step):
         yield slice(start, min(start + step, shape[0]))

@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from hetero.errors import HeteroError
 from hetero.level.correction import describe_fit
-from hetero.level.framing import best_level, frame_map, molecule_region, zoom_frame
+from hetero.level.framing import best_level, frame_map, molecule_region, slabs, zoom_frame
 from hetero.level.methods import LevelMethod, simple_level
 from hetero.level.normalise import check_values, denormalise_level
 from hetero.level.thresholds import FittedLevel
@@ -21,7 +21,6 @@ from hetero.progress import Progress, silent
 PACKAGED_WEIGHTS = Path(__file__).parents[1] / "data" / "level_weights.pt"
 _BATCH_MAPS = 8
 _BATCH_VOXELS = 1 << 22  # maps wait in memory for their batch: fewer of them where they are large
-_SLAB_VOXELS = 1 << 18
 _LARGEST_ERROR = 2.0  # of log volume; what is wrong by a factor of 7 is no more wrong by 70
 
 
@@ -258,6 +257,7 @@ def _evaluated(network, batch, prepared, tensor_of, finish) -> list:
         tensor = torch.from_numpy(np.stack([tensor_of(prepared[i]) for i in good])).to(device)
         with torch.inference_mode():
             outputs = _outputs(network, tensor)
+        del tensor
         for k, i in enumerate(good):
             answers[i] = _attempt(finish, batch[i], prepared[i], [o[k] for o in outputs])
     return answers
@@ -296,5 +296,4 @@ def _describe(volume: Volume, found: NetworkLevel) -> LevelAnswer:
 
 
 def _parts(data: np.ndarray) -> Iterator[np.ndarray]:
-    step = max(1, _SLAB_VOXELS // (data.shape[1] * data.shape[2]))
-    return (data[start : start + step] for start in range(0, len(data), step))
+    return (data[slab] for slab in slabs(data.shape))
