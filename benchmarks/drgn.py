@@ -2,11 +2,11 @@
 
     python benchmarks/drgn.py SHARED OUT [--ideas NAME ...] [--upstream .../bin/cryodrgn]
 
-SHARED holds ``bench/simulate_drgn.py``; OUT keeps the data and the runs. The linear model comes first (``s to``: its
-first look); its seconds are not part of those of the runs that start from it. Quality is the adjusted Rand index of 3
-k-means clusters (discrete) or the best Spearman correlation of 4 principal components (continuous), after each epoch;
-at the end the area under per-image FSC to each image's own truth. Seconds are the wall's, then those of processors
-(other work on the machine changes the first only); scoring is not counted.
+SHARED holds ``bench/simulate_drgn.py``; OUT keeps the data and the runs. The linear models come first (coarse: the
+first look alone); their seconds are not part of those of the runs that start from the whole one. Quality is the
+adjusted Rand index of 3 k-means clusters (discrete) or the best Spearman correlation of 4 principal components
+(continuous), after each epoch; at the end the area under per-image FSC to each image's own truth. Seconds are the
+wall's, then those of processors (other work on the machine changes the first only); scoring is not counted.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import importlib.util
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -48,6 +47,7 @@ def simulator(shared: Path, box: int = 64):
     spec.loader.exec_module(module)
     module.D, module.APIX = box, 256 / box
     module.volume = partial(module.volume, D=box, apix=256 / box)
+    module.write_mrc = partial(module.write_mrc, apix=256 / box)
     return module
 
 
@@ -79,7 +79,7 @@ def fsc_area(kind: str, run, truth, sim, images: int = 50) -> float:
         row = run.particle_index[i]
         discrete = kind == "discrete"
         atoms = sim.atoms_discrete(truth["label"][row], parts) if discrete else sim.atoms_cont(truth["t"][row], parts)
-        a, b = np.fft.rfftn(volume.data), np.fft.rfftn(sim.volume(atoms))
+        a, b = np.fft.rfftn(volume.data), np.fft.rfftn(sim.volume(atoms, D=box, apix=256 / box))
         areas.append(np.mean(sums((a * b.conj()).real) / np.sqrt(sums(np.abs(a) ** 2) * sums(np.abs(b) ** 2))))
     return float(np.mean(areas))
 
@@ -113,28 +113,17 @@ def ours(kind: str, data: Path, out: Path, epochs: int | None, sim, seed: int, *
     return {"scores": scores, "fsc_area": area, "reason": answer["reason"], "precision": answer["precision"]}
 
 
-def linear(kind: str, data: Path, out: Path, sim) -> dict:
-    """The linear model, zdim 4: its first look (epoch 0), then the whole fit."""
+def linear(kind: str, data: Path, out: Path, sim, coarse: bool = False) -> dict:
+    """The linear model, zdim 4; with ``coarse`` from coarse detail alone."""
     from hetero.commands import train_linear
     from hetero.commands.open_run import open_run
 
-    truth, scores = np.load(data / "ground_truth.npz"), []
-    shutil.rmtree(out, ignore_errors=True)
-    clock = [time.perf_counter(), time.process_time()]
-
-    def score():
-        spent = [now() - since for now, since in zip((time.perf_counter, time.process_time), clock, strict=True)]
-        scores.append((len(scores), *spent, quality(kind, open_run(out).latents, truth)))
-        clock[:] = time.perf_counter() - spent[0], time.process_time() - spent[1]
-
-    def watch(done, total, message):
-        if message == "fitting all radii" and not scores:
-            score()
-
-    train_linear.run(train_linear.Settings(data / "particles.star", out), watch)
-    score()
-    area = fsc_area(kind, open_run(out), truth, sim)
-    return {"scores": scores, "fsc_area": area, "reason": "", "precision": "float32"}
+    began, began_cpu = time.perf_counter(), time.process_time()
+    train_linear.run(train_linear.Settings(data / "particles.star", out, coarse=coarse))
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+    run, truth = open_run(out), np.load(data / "ground_truth.npz")
+    scores = [(1, seconds, cpu_seconds, quality(kind, run.latents, truth))]
+    return {"scores": scores, "fsc_area": fsc_area(kind, run, truth, sim), "reason": "", "precision": "float32"}
 
 
 def upstream(kind: str, data: Path, out: Path, epochs: int, program: Path, sim, seed: int) -> dict:
@@ -177,7 +166,7 @@ def main() -> None:
     parser.add_argument("--ideas", nargs="*", default=list(IDEAS), choices=list(IDEAS))
     parser.add_argument("--epochs", type=int, help="of every run of ours; without it the preset's")
     parser.add_argument("--particles", type=int, default=6000)
-    parser.add_argument("--box", type=int, default=64, help="pixels")
+    parser.add_argument("--box", type=int, default=64, help="pixels, even")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=1, help="of ours and of upstream's")
     parser.add_argument("--upstream", type=Path, help="the program cryodrgn, in an environment of its own")
@@ -186,20 +175,22 @@ def main() -> None:
     sim, results = simulator(options.shared, options.box), {}
     print(f"{'':33} {'epochs':>6} {'s':>7} {'CPU s':>7} {'score':>8} {'s to':>7} {'CPU to':>7} {'FSC area':>8}")
     for kind in options.kinds:
-        data, before = options.out / kind, options.out / f"{kind}_linear"
+        data = options.out / f"{kind}_{options.box}"
+        before, look = (data.with_name(f"{data.name}_{name}") for name in ("linear", "coarse"))
         if not (data / "particles.star").is_file():
             with patch.object(sys, "argv", ["simulate_drgn.py", kind, "-o", str(data), "-n", str(options.particles)]):
                 sim.main()
-        results[kind, "linear"] = linear(kind, data, before, sim)
-        print(line(kind, "linear", results[kind, "linear"]), flush=True)
+        for name, folder in (("linear, coarse", look), ("linear", before)):
+            results[kind, name] = linear(kind, data, folder, sim, coarse=folder == look)
+            print(line(kind, name, results[kind, name]), flush=True)
         for name in options.ideas:
             warm, choices = IDEAS[name]
             choices = choices | {"threads": options.threads, "start": before if warm else None}
-            out = options.out / f"{kind}_{name.replace(' ', '_').replace(',', '')}_{options.seed}"
+            out = data.with_name(f"{data.name}_{name.replace(' ', '_').replace(',', '')}_{options.seed}")
             results[kind, name] = ours(kind, data, out, options.epochs, sim, options.seed, **choices)
             print(line(kind, name, results[kind, name]), flush=True)
         if options.upstream:
-            out = options.out / f"{kind}_upstream_{options.seed}"
+            out = data.with_name(f"{data.name}_upstream_{options.seed}")
             found = upstream(kind, data, out, options.upstream_epochs, options.upstream, sim, options.seed)
             results[kind, "upstream"] = found
             print(line(kind, "upstream 256x3", found), flush=True)

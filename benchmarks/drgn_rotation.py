@@ -11,6 +11,7 @@ says what has been reached by whoever does not see the motion.
 """
 
 import argparse
+import shutil
 import sys
 import time
 from functools import partial
@@ -47,6 +48,7 @@ def main() -> None:
 
     def vae(start):
         out = options.out / f"vae_{start.name if start else 'alone'}"
+        shutil.rmtree(out, ignore_errors=True)  # it would go on with what is there
         choices = {"start": start, "epochs": options.epochs, "threads": options.threads, "seed": 1}
         train_vae.run(train_vae.Settings(folder / "particles.star", out, **choices))
         return out

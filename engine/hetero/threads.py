@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import lru_cache
+from threading import Barrier
 
 import torch
 
@@ -36,17 +37,21 @@ def in_slices(
     work, threads = torch.no_grad()(work), torch.get_num_threads()
     alone = device.type != "cpu" or threads == 1 or len(parts) == 1
     results = (work(part) for part in parts) if alone else _pool(min(threads, most)).map(work, parts)
-    try:
-        with closing(results):
-            for part, _ in zip(parts, results, strict=True):
-                if after:
-                    after(part)
-    finally:
-        if not alone:  # what the pool's threads set for themselves is also what later threads begin with
-            torch.set_num_threads(threads)
+    with closing(results):
+        for part, _ in zip(parts, results, strict=True):
+            if after:
+                after(part)
 
 
 @lru_cache(2)
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Threads that torch shares nothing out in."""
-    return ThreadPoolExecutor(threads, "slices", lambda: torch.set_num_threads(1))
+    pool, all_there, before = ThreadPoolExecutor(threads, "slices"), Barrier(threads), torch.get_num_threads()
+
+    def begin(_):
+        torch.set_num_threads(1)
+        all_there.wait()
+
+    list(pool.map(begin, range(threads)))
+    torch.set_num_threads(before)  # what a thread sets for itself is also what later ones begin with
+    return pool

@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ _LARGEST_BOX = 128
 @dataclass(frozen=True)
 class Settings:
     """Fit a mean map and a few components that vary (probabilistic PCA, with poses and CTFs as given): a run like any
-    other, for decode, analyze and occupancy; with a list of particles that do not look like the rest. A new folder
-    holds a first look, from coarse detail, long before the end.
+    other, for decode, analyze and occupancy; with a list of particles that do not look like the rest.
 
     Attributes:
         particles: .star, .cs, .txt or .mrcs, with poses and CTF.
@@ -35,6 +33,7 @@ class Settings:
         radius: Detail to which components are first looked for, in cycles per box; without it about 25 Å, or less where
             half sets do not agree.
         iterations: Of expectation maximisation, at most.
+        coarse: End with these: a first look, in a quarter of the time, at latents and maps from coarse detail alone.
         invert: Turn the contrast over, for particles that are dark (a .cs file says itself whether they are).
         seed: Same seed, same result.
     """
@@ -49,12 +48,13 @@ class Settings:
     box: int | None = None
     radius: int | None = None
     iterations: int = 10
+    coarse: bool = False
     invert: bool = False
     seed: int = 0
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
-    """Fit, and write the run; into a new folder a first look as soon as there is one, from coarse detail.
+    """Fit, and write the run.
 
     Returns:
         ``{"out", "n", "zdim", "box", "apix", "components": [{"component", "share", "gain_0", "gain_1", "above_noise",
@@ -64,7 +64,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         HeteroError: bad particles (:func:`hetero.linear.check.check_particles`), or a folder that holds other files.
     """
     from hetero.linear.check import check_particles
-    from hetero.linear.files import FIRST_LOOK, FOLDER, component_table, write_linear
+    from hetero.linear.files import FOLDER, component_table, write_linear
     from hetero.linear.fit import Plan, fit_linear
 
     check_range("The number of components (zdim)", settings.zdim, 1, 32)
@@ -74,20 +74,14 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
         settings.particles, settings.poses, settings.ctf, settings.ind, settings.datadir, settings.invert
     )
     box = settings.box or min(particles.box - particles.box % 2, _LARGEST_BOX)
-    plan = Plan(settings.zdim, box, settings.radius, settings.iterations, settings.seed)
+    plan = Plan(settings.zdim, box, settings.radius, settings.iterations, settings.seed, settings.coarse)
     check_particles(particles, plan)
     apix = particles.apix * particles.box / box
     config = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(settings).items()}
-
-    def write(model, **more):
-        with atomic_folder(settings.out, FOLDER) as folder:
-            write_linear(folder, model, particles.rows, apix, {"verb": "train-linear", **config, **more})
-
     with hold_result(settings.out, parents=True):
-        anew = not settings.out.exists() or not any(settings.out.iterdir())  # an earlier run stays until the end
-        look = partial(write, **{FIRST_LOOK: True}) if anew else None
-        model = fit_linear(particles, plan, progress, look)
-        write(model)
+        model = fit_linear(particles, plan, progress)
+        with atomic_folder(settings.out, FOLDER) as folder:
+            write_linear(folder, model, particles.rows, apix, {"verb": "train-linear", **config})
     table = component_table(model, apix).astype(object)
     agree = int(np.argmax(np.append(model.fsc[0, 1:], -1) < 0.143))
     return {

@@ -1,6 +1,5 @@
 """A linear model on disk: a run's ``config.json`` and ``latents.npz``, ``checkpoint.pt`` (tensors alone), tables."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ SYSTEM = "linear"
 LOG, COMPONENTS, PARTICLES = "log.csv", "components.csv", "particles.csv"
 FOLDER = FolderKind(CHECKPOINT, (CONFIG, LATENTS, CHECKPOINT, LOG, COMPONENTS, PARTICLES))
 FORMAT = "hetero linear model 1"
-FIRST_LOOK = "first_look"  # among the settings of a run that has not been finished
 _KEPT = ("mean", "components", "sd", "noise", "fsc")
 
 
@@ -91,11 +89,7 @@ def open_linear(folder: Path | str) -> Run:
     Raises:
         HeteroError: see :func:`hetero.latent.open_own`.
     """
-    run = open_own(folder, _weights)
-    if run.settings.get(FIRST_LOOK):
-        unfinished = "train-linear has not finished: these are latents and maps from coarse detail alone."
-        run = replace(run, notes=(*run.notes, unfinished))
-    return run
+    return open_own(folder, _weights)
 
 
 def _weights(path: Path) -> Weights:

@@ -1,4 +1,4 @@
-"""The whole linear model: EM at a low radius in two halves, a first look, all radii, latents of every particle."""
+"""The whole linear model: EM at a low radius in two halves, all radii, latents of every particle."""
 
 import tempfile
 import time
@@ -36,7 +36,7 @@ from hetero.linear.halves import (
 from hetero.linear.posterior import Posterior, Statistics
 from hetero.linear.slices import disc
 from hetero.linear.store import read_store
-from hetero.maps import resample_fourier
+from hetero.maps import low_pass, resample_fourier
 from hetero.particles import Particles
 from hetero.progress import Progress, silent
 
@@ -56,6 +56,7 @@ class Plan:
         radius: cycles per box out to which EM looks; None for a choice by the halves' agreement.
         iterations: of EM, at most, in each half.
         seed: of the random start.
+        coarse: end with EM: latents and maps from within ``radius`` alone.
     """
 
     zdim: int
@@ -63,6 +64,7 @@ class Plan:
     radius: int | None = None
     iterations: int = 10
     seed: int = 0
+    coarse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,26 +122,22 @@ class _Coarse:
     radius: int
     box: int
 
-    def state_in(self, box: int, noise: np.ndarray) -> LinearMaps:
-        """The same maps in ``box`` voxels, with ``noise`` ``(box / 2,)`` beyond the radius."""
-        noise = noise.copy()
+    def noise_in(self, box: int, beyond: np.ndarray) -> np.ndarray:
+        """``(box / 2,)`` by ring, in maps of ``box`` voxels; ``beyond`` the radius as given."""
+        noise = beyond.copy()
         noise[: self.radius + 1] = self.state.noise * (box / self.box) ** 4
+        return noise
+
+    def maps_in(self, box: int) -> np.ndarray:
+        """The maps in ``box`` voxels, nothing far beyond the radius."""
+        apix = box / self.box  # in voxels of the answer
+        maps = [low_pass(one, apix, box / (self.radius + 2)) for one in self.state.maps]
         # A projection adds up as many voxels along its way as the box has: fewer and larger ones weigh more.
-        maps = [resample_fourier(one, (box,) * 3) * np.float32(self.box / box) for one in self.state.maps]
-        return LinearMaps(np.stack(maps), noise)
+        return np.stack([resample_fourier(one, (box,) * 3) / np.float32(apix) for one in maps])
 
 
-def fit_linear(
-    particles: Particles,
-    plan: Plan,
-    progress: Progress = silent,
-    first_look: Callable[[LinearModel], None] | None = None,
-) -> LinearModel:
+def fit_linear(particles: Particles, plan: Plan, progress: Progress = silent) -> LinearModel:
     """Fit maps and latents. Poses and CTF must be there (:func:`check_particles`).
-
-    Args:
-        first_look: is called with what EM alone has found, after a sixth of the time: latents from coarse detail, and
-            maps that end at ``radius``.
 
     Memory: 12 bytes for each of the some 200 coarse pixels of an image (on disk beyond a gigabyte an array), and
     :func:`hetero.linear.full.table_bytes`.
@@ -154,7 +152,7 @@ def fit_linear(
     with tempfile.TemporaryDirectory(prefix="hetero-linear-") as folder:
         coarse = _fit_coarse(particles.subset(order), int((half == 0).sum()), plan, Path(folder), log, watch, progress)
     back = np.argsort(order, kind="stable")
-    return _finish(particles, half, plan, coarse, back, log, watch, progress, first_look)
+    return _finish(particles, half, plan, coarse, back, log, watch, progress)
 
 
 def _fit_coarse(
@@ -215,17 +213,18 @@ def _finish(
     log: list[dict],
     watch: "_Watch",
     progress: Progress,
-    first_look: Callable[[LinearModel], None] | None,
 ) -> LinearModel:
     """All radii, from the coarse latents (in the order of ``back``), and latents of the result."""
     box, pixels = plan.box, disc(plan.box // 2 - 1)
     latents = coarse.found.posterior.rows(back)
-    state = coarse.state_in(box, full.image_power(particles, box, pixels))
-    if first_look:
-        fsc = np.pad(coarse.fsc, [(0, 0), (0, box // 2)])[:, : box // 2]
-        found, numbers = coarse.found.statistics.rows(back), len(pixels.within(coarse.radius).places)
-        first_look(_model(state, latents, found, numbers, fsc, coarse, coarse.radius, log, watch.seconds))
-    maps, fsc = full.regularised(*full.solve_halves(particles, half, latents, state.noise, box, progress))
+    noise = coarse.noise_in(box, full.image_power(particles, box, pixels))
+    if plan.coarse:
+        fsc = np.zeros((plan.zdim + 1, box // 2))
+        fsc[:, : coarse.radius + 1] = coarse.fsc[:, : coarse.radius + 1]
+        found, places = coarse.found.statistics.rows(back), len(pixels.within(coarse.radius).places)
+        state = LinearMaps(coarse.maps_in(box), noise)
+        return _model(state, latents, found, places, fsc, coarse, coarse.radius, log, watch)
+    maps, fsc = full.regularised(*full.solve_halves(particles, half, latents, noise, box, progress))
     # by their variance now that noise is held down: a coarse component may be large and noise alone
     order = np.argsort(-np.square(maps[1:], dtype=np.float64).sum(axis=(1, 2, 3)), kind="stable")
     with_mean = np.concatenate([[0], order + 1])
@@ -233,14 +232,14 @@ def _finish(
     coarse = replace(coarse, gain=coarse.gain[:, order], gain_error=coarse.gain_error[:, order])
     latents = replace(latents, mean=latents.mean[:, order], covariance=latents.covariance[:, order][:, :, order])
     watch.stage("all radii")
-    noise = full.residual_noise(particles, LinearMaps(maps, state.noise), latents.mean, pixels)
+    noise = full.residual_noise(particles, LinearMaps(maps, noise), latents.mean, pixels)
     state = LinearMaps(maps, noise)
     radius = full.informative_radius(state, full.transfer_power(particles, box))
     within = pixels.within(radius)
     found = full.read_statistics(particles, state, within, progress)
     latents = expectation(found).posterior
     watch.stage("latents")
-    return _model(state, latents, found, len(within.places), fsc, coarse, radius, log, watch.seconds)
+    return _model(state, latents, found, len(within.places), fsc, coarse, radius, log, watch)
 
 
 def _model(
@@ -252,7 +251,7 @@ def _model(
     coarse: _Coarse,
     final_radius: int,
     log: list[dict],
-    seconds: dict[str, float],
+    watch: "_Watch",
 ) -> LinearModel:
     """In units in which the first latent has s.d. 1; ``places`` Fourier pixels were looked at to find the latents."""
     maps = state.maps
@@ -277,8 +276,8 @@ def _model(
         noise=state.noise,
         radius=coarse.radius,
         final_radius=final_radius,
-        log=list(log),
-        seconds=dict(seconds),
+        log=log,
+        seconds=watch.seconds,
     )
 
 
