@@ -148,7 +148,7 @@ def test_states_are_found_and_noise_components_are_not(known, trained):
     assert answer["above_noise"] == 2
     # three corners of a triangle have two dimensions: nothing is left for the third component
     assert answer["components"][2]["share"] < 0.05
-    assert run.latents[:, 0].std() == pytest.approx(BOX / box, rel=0.15)
+    assert run.latents[:, 0].std() == pytest.approx(1, abs=0.15)
 
 
 def test_images_without_a_particle_are_junk(known, tmp_path):
