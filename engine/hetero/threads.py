@@ -49,6 +49,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     pool, all_there, before = ThreadPoolExecutor(threads, "slices"), Barrier(threads), torch.get_num_threads()
 
     def begin(_):
+        torch.get_num_threads()  # the first call in a thread takes the process's number over
         torch.set_num_threads(1)
         all_there.wait()
 
