@@ -93,6 +93,10 @@ def test_any_number_of_processes_simulates_the_same_maps(globule):
     one, two = (simulate_examples(structures, TrainingPlan(maps=12, max_box=32, processes=n)) for n in (1, 2))
     for first, second in zip(vars(one).values(), vars(two).values(), strict=True):
         assert torch.equal(first, second)
+    one, two = (list(simulated_levels(structures, 12, "held out", 0, 32, processes)) for processes in (1, 2))
+    for first, second in zip(one, two, strict=True):
+        assert np.array_equal(first.volume.data, second.volume.data)
+        assert (first.level, first.molecule) == (second.level, second.molecule)
 
 
 def test_train_level_command(tmp_path, globule):
@@ -109,7 +113,7 @@ def test_train_level_command(tmp_path, globule):
 
     more = train_level.Settings(
         folder, out=tmp_path / "v.pt", start=str(tmp_path / "w.pt"), maps=8, epochs=1, held_out_maps=0,
-        correction_maps=0, max_box=32, bfloat16=True,
+        correction_maps=0, max_box=32, precision="bfloat16",
     )  # fmt: skip
     train_level.run(more)
     metadata = [torch.load(tmp_path / name, weights_only=True)["metadata"] for name in ("w.pt", "v.pt")]

@@ -48,7 +48,7 @@ class Settings:
         max_box: Largest simulated box, in voxels.
         threads: CPU threads of the training.
         processes: Processes that simulate side by side; the maps are the same with any number.
-        bfloat16: Multiply in bfloat16: faster where the CPU has it.
+        precision: Of products; without it bfloat16 where the machine is faster at it.
     """
 
     structures: Path | None = field(default=None, metadata=POSITIONAL)
@@ -65,7 +65,7 @@ class Settings:
     max_box: int = 128
     threads: int = 1
     processes: int = 1
-    bfloat16: bool = False
+    precision: Literal["float32", "bfloat16"] | None = None
 
 
 def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def run(settings: Settings, progress: Progress = silent) -> dict[str, Any]:
 
 def _work(settings: Settings, material: Material, start, folder: Path, progress: Progress) -> dict[str, Any]:
     """Train, correct, measure, write; what is done is kept in ``folder``."""
-    from hetero.level.evaluate import evaluate_levels, labelled_levels, simulated_levels
+    from hetero.level.evaluate import evaluate_levels, labelled_levels
     from hetero.level.kept import KeptTraining
     from hetero.level.training import save_network
 
@@ -96,9 +96,8 @@ def _work(settings: Settings, material: Material, start, folder: Path, progress:
     corrected = _correct(settings, material, network, kept, progress)
     report, label_report = {}, {}
     if material.held_out and settings.held_out_maps:
-        count, seed, box = settings.held_out_maps, settings.seed, settings.max_box
-        tuning = simulated_levels(material.training, count, "tuning", seed, box)
-        tests = simulated_levels(material.held_out, count, "held out", seed, box)
+        tuning = _simulated(settings, material.training, settings.held_out_maps, "tuning")
+        tests = _simulated(settings, material.held_out, settings.held_out_maps, "held out")
         report = evaluate_levels(network, tuning, tests, seed=settings.seed, progress=progress)
     if material.kept:
         tuning, tests = labelled_levels(material.labelled), labelled_levels(material.kept)
@@ -123,7 +122,7 @@ def _work(settings: Settings, material: Material, start, folder: Path, progress:
 
 def _correct(settings: Settings, material: Material, network, kept, progress: Progress) -> float:
     """Fit the correction and the uncertainty of a network of ours; how much of the correction counts."""
-    from hetero.level.evaluate import calibrate_error, labelled_levels, simulated_levels
+    from hetero.level.evaluate import calibrate_error, labelled_levels
     from hetero.level.networks import LevelNetwork
     from hetero.level.training import train_correction
 
@@ -133,7 +132,7 @@ def _correct(settings: Settings, material: Material, network, kept, progress: Pr
     def known(purpose, maps):
         if not material.training:
             return labelled_levels(material.labelled)
-        return simulated_levels(material.training, maps, purpose, settings.seed, settings.max_box)
+        return _simulated(settings, material.training, maps, purpose)
 
     stage, corrected = kept.state.get("stage"), kept.state.get("corrected", 0.0)
     if stage in ("corrected", "measured"):
@@ -147,6 +146,12 @@ def _correct(settings: Settings, material: Material, network, kept, progress: Pr
         network.volume_error.fill_(calibrate_error(network, maps, progress))
         kept.save_network(network, stage="measured", corrected=corrected)
     return corrected
+
+
+def _simulated(settings: Settings, structures, maps: int, purpose: str):
+    from hetero.level.evaluate import simulated_levels
+
+    return simulated_levels(structures, maps, purpose, settings.seed, settings.max_box, settings.processes)
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -198,11 +203,17 @@ def _check(settings: Settings) -> None:
 
 def _plan(settings: Settings, start) -> TrainingPlan:
     """A start is left slowly, and on a handful of labelled maps very slowly."""
+    import torch
+
+    from hetero.training.team import best_precision
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = settings.precision or best_precision(device)
     slower = (2 if settings.structures else 4) if start else 1
     return TrainingPlan(
         maps=settings.maps, epochs=settings.epochs, rate=TrainingPlan.rate / slower, seed=settings.seed,
-        threads=settings.threads, max_box=settings.max_box, processes=settings.processes, bfloat16=settings.bfloat16,
-        statistics=bool(settings.structures) or not start,
+        threads=settings.threads, max_box=settings.max_box, processes=settings.processes,
+        bfloat16=precision == "bfloat16", statistics=bool(settings.structures) or not start,
     )  # fmt: skip
 
 
@@ -216,10 +227,10 @@ def _train(settings: Settings, material: Material, start, losses: list, kept, pr
         losses.append(loss)
 
     if settings.network == "published":
-        from hetero.level.evaluate import labelled_levels, simulated_levels
+        from hetero.level.evaluate import labelled_levels
         from hetero.level.published import train_published
 
-        simulated = simulated_levels(training, plan.maps if training else 0, "training", plan.seed, plan.max_box)
+        simulated = _simulated(settings, training, plan.maps if training else 0, "training")
         known = ((one.volume, one.level) for one in chain(simulated, labelled_levels(labelled)))
         return train_published(known, plan, progress, report, start), time.perf_counter()
     from hetero.level.examples import joined, labelled_examples, simulate_examples

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -10,6 +11,7 @@ from hetero.errors import HeteroError
 from hetero.level.labels import LabelledMap
 from hetero.level.normalise import LevelScale, normalise_level
 from hetero.level.predict import network_levels
+from hetero.level.side_by_side import in_order
 from hetero.level.simulate import simulate_map
 from hetero.maps import Structure, Volume
 from hetero.progress import Progress, silent
@@ -35,15 +37,17 @@ class KnownLevel:
 
 
 def simulated_levels(
-    structures: Sequence[Structure], maps: int, purpose: str, seed: int, max_box: int
+    structures: Sequence[Structure], maps: int, purpose: str, seed: int, max_box: int, processes: int = 1
 ) -> Iterator[KnownLevel]:
     """``maps`` new simulated maps, other ones for each purpose (``"training"``, ``"tuning"``, ``"held out"``,
-    ``"uncertainty"``, ``"correction"``)."""
-    for i in range(maps):
-        rng = np.random.default_rng([seed, _PURPOSES[purpose], i])
-        structure = structures[i % len(structures)]
-        simulated = simulate_map(structure, rng, max_box)
-        yield KnownLevel(Volume(simulated.data, simulated.apix), simulated.level, structure.name)
+    ``"uncertainty"``, ``"correction"``); the same ones with any number of processes."""
+    return in_order(partial(_simulated_level, structures, (seed, _PURPOSES[purpose]), max_box), maps, processes)
+
+
+def _simulated_level(structures: Sequence[Structure], seeds: tuple[int, int], max_box: int, i: int) -> KnownLevel:
+    structure = structures[i % len(structures)]
+    simulated = simulate_map(structure, np.random.default_rng([*seeds, i]), max_box)
+    return KnownLevel(Volume(simulated.data, simulated.apix), simulated.level, structure.name)
 
 
 def labelled_levels(labelled: Iterable[LabelledMap]) -> Iterator[KnownLevel]:

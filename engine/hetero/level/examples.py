@@ -3,14 +3,12 @@
 This module imports torch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from hetero.errors import HeteroError
 from hetero.level.framing import (
@@ -26,6 +24,7 @@ from hetero.level.framing import (
 )
 from hetero.level.labels import LabelledMap
 from hetero.level.plan import TrainingPlan
+from hetero.level.side_by_side import in_order
 from hetero.level.simulate import simulate_map
 from hetero.maps import Structure
 from hetero.progress import Progress, silent
@@ -81,7 +80,7 @@ def simulate_examples(structures: list[Structure], plan: TrainingPlan, progress:
     """``plan.maps`` simulated maps of ``structures``."""
     shapes = [(CHANNELS, *[COARSE] * 3), (COARSE,) * 3, (CHANNELS, *[GRID] * 3), (GRID,) * 3]
     arrays = [np.empty((plan.maps, *shape), np.float16) for shape in shapes]
-    for i, example in enumerate(_frames(partial(_simulated_example, structures, plan), plan)):
+    for i, example in enumerate(in_order(partial(_simulated_example, structures, plan), plan.maps, plan.processes)):
         if i % 20 == 0:
             progress(i, plan.maps, "simulating maps")
         for array, part in zip(arrays, example, strict=True):
@@ -116,28 +115,6 @@ def joined(first: Examples, second: Examples) -> Examples:
     """The maps of both."""
     pairs = zip(vars(first).values(), vars(second).values(), strict=True)
     return Examples(*(torch.cat(pair) for pair in pairs))
-
-
-def _frames(frame_of: Callable[[int], tuple], plan: TrainingPlan) -> Iterator[tuple[np.ndarray, ...]]:
-    if plan.processes == 1:
-        with threadpool_limits(1):  # sums in one order, as in the processes
-            yield from map(frame_of, range(plan.maps))
-        return
-    with get_context("spawn").Pool(plan.processes, _keep, (frame_of,)) as pool:
-        yield from pool.imap(_kept_frame, range(plan.maps), chunksize=8)
-
-
-_kept: list[Callable[[int], tuple]] = []
-
-
-def _keep(frame_of) -> None:
-    """Runs once in each simulating process: the structures travel once, not with every map."""
-    threadpool_limits(1)
-    _kept.append(frame_of)
-
-
-def _kept_frame(i: int) -> tuple[np.ndarray, ...]:
-    return _kept[0](i)
 
 
 def _simulated_example(structures: list[Structure], plan: TrainingPlan, i: int) -> tuple[np.ndarray, ...]:
