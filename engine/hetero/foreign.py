@@ -3,6 +3,7 @@
 :mod:`hetero.pickles` is the door for pickles; docs/security.md says what is and is not opened.
 """
 
+import gzip
 import math
 import os
 import pickletools
@@ -21,8 +22,9 @@ from hetero.errors import Damaged, HeteroError
 
 _MOST_COLUMNS = 10_000
 _LONGEST_HEAD = 1 << 20  # bytes of a table's first line
-_FREE_BYTES = 1 << 28  # a packed array may unfold to this, however small it is
+_FREE_BYTES = 1 << 28  # a packed array or text may unfold to this, however small it is
 _MOST_UNPACKED = 100  # and beyond that to so many times its size
+_BLOCK = 1 << 20  # bytes looked at at once
 _TORCH_HEAD = 64 << 20  # bytes of the pickle in an archive of torch, which holds names and shapes alone
 _TORCH_NAMES = {
     "collections OrderedDict", "torch Size", "torch device", "torch._utils _rebuild_tensor_v2",
@@ -53,6 +55,22 @@ def check_file(path: Path | str, expected: str) -> int:
     if not stat.S_ISREG(about.st_mode):
         raise HeteroError(f"{path} is a pipe or a device; {expected} was expected.")
     return about.st_size
+
+
+def check_gzip(path: Path | str, expected: str) -> None:
+    """Refuse a packed file that unfolds beyond measure, before a reader unfolds all of it.
+
+    Raises:
+        HeteroError: it unfolds to more than 256 MiB and 100 times its size, or is damaged.
+    """
+    most = max(_FREE_BYTES, _MOST_UNPACKED * check_file(path, expected))
+    try:
+        with gzip.open(path) as file:
+            while file.read(_BLOCK):
+                if file.tell() > most:
+                    raise HeteroError(f"{path} unfolds to more than {most:,} bytes; {expected} was expected.")
+    except (OSError, EOFError, zlib.error) as error:
+        raise HeteroError(f"{path} cannot be read as {expected}: {reason(error)}.") from error
 
 
 def reason(error: BaseException) -> str:

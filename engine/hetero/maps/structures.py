@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hetero.errors import HeteroError
-from hetero.foreign import check_file
+from hetero.foreign import check_file, check_gzip
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _LARGEST = 1 << 30  # bytes; the largest ones in the PDB have some 300 MB
@@ -55,6 +55,8 @@ def read_structure(path: Path | str) -> Structure:
     path = Path(path)
     if check_file(path, "a PDB or mmCIF structure") > _LARGEST:
         raise HeteroError(f"{path} is larger than any structure is; a PDB or mmCIF structure was expected.")
+    if path.name.lower().endswith(".gz"):
+        check_gzip(path, "a PDB or mmCIF structure")
     try:
         model = gemmi.read_structure(str(path))
     except (OSError, RuntimeError, ValueError) as error:
