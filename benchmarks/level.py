@@ -27,7 +27,7 @@ from hetero.errors import HeteroError
 from hetero.level import LevelMethod, LevelScale, normalise_level, predict_level, predict_levels
 from hetero.level.evaluate import evaluate_levels, simulated_levels
 from hetero.level.examples import split_structures
-from hetero.level.networks import load_network
+from hetero.level.networks import folded, load_network
 from hetero.level.plan import TrainingPlan
 from hetero.level.predict import PACKAGED_WEIGHTS, network_levels
 from hetero.level.simulate import simulate_map
@@ -102,7 +102,7 @@ def draw_quantiles(ours: np.ndarray, authors: np.ndarray, picture: Path) -> None
 def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
     training, held_out = split_structures(read_structures(folder), 0.2, seed=0)
     rules = {"least surface per volume": surface_to_volume_level}
-    networks = [load_network(path) for path in weights]
+    networks = [folded(load_network(path)) for path in weights]
     if len(networks) > 1:
         rules["other weights"] = lambda volume: level_or_maximum(volume, networks[1])
     tuning, tests = (

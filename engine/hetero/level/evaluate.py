@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, tee
 
 import numpy as np
 
 from hetero.errors import HeteroError
 from hetero.level.labels import LabelledMap
 from hetero.level.normalise import LevelScale, normalise_level
-from hetero.level.predict import network_levels
+from hetero.level.predict import NetworkLevel, network_levels
 from hetero.level.side_by_side import in_order
 from hetero.level.simulate import simulate_map
 from hetero.maps import Structure, Volume
@@ -55,6 +55,20 @@ def labelled_levels(labelled: Iterable[LabelledMap]) -> Iterator[KnownLevel]:
     return (KnownLevel(one.read(), one.level, str(one.path)) for one in labelled)
 
 
+def found_levels(
+    network, maps: Iterable[KnownLevel], progress: Progress, doing: str
+) -> Iterator[tuple[KnownLevel, NetworkLevel]]:
+    """Each map with what the network finds in it; without those in which it finds nothing."""
+    from hetero.level.networks import folded
+
+    ahead, behind = tee(maps)
+    answers = network_levels((known.volume for known in ahead), folded(network))
+    for i, ((_, answer), known) in enumerate(zip(answers, behind, strict=True)):
+        progress(i, 0, doing)
+        if not isinstance(answer, HeteroError):
+            yield known, answer
+
+
 def evaluate_levels(
     network,
     tuning: Iterable[KnownLevel],
@@ -85,11 +99,7 @@ def evaluate_levels(
     rows: dict[str, list] = {"ours": [], "constant": [], "percentile 99": [], f"percentile {tuned:g}": []}
     rows |= {name: [] for name in rules or {}}
     labels, covered = [], []
-    for i, known in enumerate(tests):
-        progress(i, 0, "measuring on held-out maps")
-        ((_, answer),) = network_levels([known.volume], network)
-        if isinstance(answer, HeteroError):
-            continue
+    for known, answer in found_levels(network, tests, progress, "measuring on held-out maps"):
         data, scale, true_level = known.volume.data, LevelScale.of(known.volume.data), known.normalised
         constant = (CONSTANT + 1) / 2 * (scale.maximum - scale.minimum) + scale.minimum
         simple = [answer.level, constant, *np.percentile(data, [99, tuned])]
@@ -117,10 +127,8 @@ def calibrate_error(network, maps: Iterable[KnownLevel], progress: Progress = si
     1 where none of the maps gets a level.
     """
     ratios = []
-    for i, known in enumerate(maps):
-        progress(i, 0, "measuring the uncertainty")
-        ((_, answer),) = network_levels([known.volume], network)
-        if not isinstance(answer, HeteroError) and answer.error > 0:  # of a network hardly trained it may round to 0
+    for known, answer in found_levels(network, maps, progress, "measuring the uncertainty"):
+        if answer.error > 0:  # of a network hardly trained it may round to 0
             ratios.append(abs(_log_ratio(known.volume.data, answer.level, known.level)) / answer.error)
     return float(np.quantile(ratios, _WITHIN)) * float(network.volume_error) if ratios else 1.0
 

@@ -3,6 +3,7 @@
 This module imports torch; ``hetero.level`` does not import it until a network is needed.
 """
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,13 +88,12 @@ class EnvelopeNetwork(nn.Module):
         """
         levels = [self.stem(features)]
         for down in self.down:
-            levels.append(down(F.avg_pool3d(levels[-1], 2)))
+            levels.append(down(_resized(levels[-1], 0.5)))
         values = levels.pop()
         whole = self.overview(torch.cat([values.mean(dim=(2, 3, 4)), values.amax(dim=(2, 3, 4))], dim=1))
         values = values + self.inform(whole)[:, :, None, None, None]
         for narrow, merge in zip(reversed(self.narrow), reversed(self.merge), strict=True):
-            wider = F.interpolate(narrow(values), scale_factor=2, mode="trilinear", align_corners=False)
-            values = merge(levels.pop() + wider)
+            values = merge(levels.pop() + _resized(narrow(values), 2))
         return self.head(values)[:, 0], self.spread(whole)[:, 0]
 
 
@@ -146,8 +146,51 @@ class LevelNetwork(nn.Module):
         self.register_buffer("volume_error", torch.ones(()))
 
 
+def _resized(values: torch.Tensor, factor: float) -> torch.Tensor:
+    """By linear interpolation; halved these are the means of 2^3, and on a CPU 20 times as fast as ``avg_pool3d``."""
+    return F.interpolate(values, scale_factor=factor, mode="trilinear", align_corners=False)
+
+
 def _layer(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(SymmetricConv3d(inputs, outputs), nn.BatchNorm3d(outputs), nn.ReLU())
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A network for prediction alone: kernels written out, and the normalisations behind them folded into them.
+
+    Its answers are those of the network, but for rounding. The published network comes back as it is.
+    """
+    if not isinstance(network, LevelNetwork):
+        return network
+    network = copy.deepcopy(network).eval()
+    for part in [*network.finder.modules(), *network.envelope.modules()]:
+        for name, child in part.named_children():
+            if isinstance(child, nn.Sequential) and isinstance(child[0], SymmetricConv3d):
+                setattr(part, name, nn.Sequential(_FoldedConv3d(child[0], child[1]), nn.ReLU(inplace=True)))
+    return network.to(memory_format=torch.channels_last_3d)
+
+
+class _FoldedConv3d(nn.Conv3d):
+    """A symmetric convolution with the normalisation that follows it."""
+
+    def __init__(self, symmetric: SymmetricConv3d, norm: nn.BatchNorm3d):
+        kernel = symmetric.weight[:, :, symmetric.distance].detach()
+        super().__init__(kernel.shape[1], kernel.shape[0], 3, padding=1)
+        self.weight, self.bias = nn.utils.fuse_conv_bn_weights(
+            kernel, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """``(b, inputs, z, y, x)`` to ``(b, outputs, z, y, x)``; zeros lie beyond the box."""
+        if len(values) > 1 or values.device.type != "cpu":
+            return super().forward(values)
+        # For one map torch takes a way up to nine times as slow as that for two: here two halves of it, one plane more.
+        planes = values.shape[2]
+        half = (planes + 1) // 2
+        first, second = (
+            super().forward(torch.cat([values[:, :, : half + 1], values[:, :, planes - half - 1 :]])).split(1)
+        )
+        return torch.cat([first[:, :, :half], second[:, :, 2 * half + 1 - planes :]], dim=2)
 
 
 def load_network(path: Path | str) -> nn.Module:

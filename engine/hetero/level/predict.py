@@ -1,8 +1,9 @@
 """Contour levels of maps: by the network of ours, by the published one, or by a simple method."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +140,9 @@ def load_cached(path: Path):
 def _load(path: Path, modified: int):
     import torch
 
-    from hetero.level.networks import load_network
+    from hetero.level.networks import folded, load_network
 
-    network = load_network(path).to(memory_format=torch.channels_last_3d)
-    return network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return folded(load_network(path)).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _attempt(function, *arguments):
@@ -151,6 +151,16 @@ def _attempt(function, *arguments):
         return function(*arguments)
     except HeteroError as error:
         return error
+
+
+def _side_by_side(function, *columns: Sequence) -> list:
+    """``_attempt`` for each map of a batch, in as many threads as torch has: numpy alone would keep one core busy."""
+    import torch
+
+    if len(columns[0]) == 1:
+        return [_attempt(function, *row) for row in zip(*columns, strict=True)]
+    with ThreadPoolExecutor(min(torch.get_num_threads(), len(columns[0]))) as pool:
+        return list(pool.map(partial(_attempt, function), *columns))
 
 
 def _checked_level(volume: Volume, method: LevelMethod) -> NetworkLevel:
@@ -206,21 +216,31 @@ def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | Hetero
         outline = MapOutline(frame.background, frame.scale, _halved(frame.features[0]))
         return zoom_frame(volume.data, frame, molecule_region(inside_probability(outputs[0]), frame)), outline
 
-    def level(volume, framed, outputs):
+    def fitted(volume, framed, outputs):
         frame, outline = framed
         error = min(volume_error * float(np.exp(min(outputs[1], np.log(_LARGEST_ERROR)))), _LARGEST_ERROR)
         inside = inside_probability(outputs[0])
         fit = best_level(volume.data, frame, inside)
-        seen = describe_fit(fit, frame, inside, float(outputs[1]))
-        with torch.inference_mode():
-            correction = float(network.correction(torch.from_numpy(seen)[None].to(network.volume_error.device)))
-        found, low, high = fit.other(correction + error * np.array([0, 1, -1]))
-        return NetworkLevel(float(found), float(low), float(high), error, outline, fit, seen)
+        return NetworkLevel(fit.level, None, None, error, outline, fit, describe_fit(fit, frame, inside, outputs[1]))
 
     volume_error = float(network.volume_error)
-    frames = [_attempt(whole, volume) for volume in batch]
+    frames = _side_by_side(whole, batch)
     frames = _evaluated(network.finder, batch, frames, lambda frame: frame.features, around_molecule)
-    return _evaluated(network.envelope, batch, frames, lambda framed: framed[0].features, level)
+    fits = _evaluated(network.envelope, batch, frames, lambda framed: framed[0].features, fitted)
+    good = [i for i, fit in enumerate(fits) if not isinstance(fit, HeteroError)]
+    if good:
+        seen = torch.from_numpy(np.stack([fits[i].seen for i in good])).to(network.volume_error.device)
+        with torch.inference_mode():
+            corrections = network.correction(seen).tolist()
+        for i, correction in zip(good, corrections, strict=True):
+            fits[i] = _corrected(fits[i], correction)
+    return fits
+
+
+def _corrected(found: NetworkLevel, correction: float) -> NetworkLevel:
+    """The level that encloses ``exp(correction)`` times as much, and its 68 % range."""
+    level, low, high = found.fit.other(correction + found.error * np.array([0, 1, -1])).tolist()
+    return replace(found, level=level, low=low, high=high)
 
 
 def _halved(cube: np.ndarray) -> np.ndarray:
@@ -243,7 +263,7 @@ def _published_levels(batch: list[Volume], network) -> list[NetworkLevel | Heter
     def finish(volume, prepared, outputs):
         return NetworkLevel(float(denormalise_level(float(outputs[0]), prepared[0])))
 
-    return _evaluated(network, batch, [_attempt(prepare, v) for v in batch], lambda prepared: prepared[1], finish)
+    return _evaluated(network, batch, _side_by_side(prepare, batch), lambda prepared: prepared[1], finish)
 
 
 def _evaluated(network, batch, prepared, tensor_of, finish) -> list:
@@ -258,24 +278,21 @@ def _evaluated(network, batch, prepared, tensor_of, finish) -> list:
         with torch.inference_mode():
             outputs = _outputs(network, tensor)
         del tensor
-        for k, i in enumerate(good):
-            answers[i] = _attempt(finish, batch[i], prepared[i], [o[k] for o in outputs])
+        finished = _side_by_side(
+            finish, [batch[i] for i in good], [prepared[i] for i in good], list(zip(*outputs, strict=True))
+        )
+        for i, answer in zip(good, finished, strict=True):
+            answers[i] = answer
     return answers
 
 
 def _outputs(network, tensor) -> list[np.ndarray]:
     """What the network gives for a batch; on a CPU two maps at a time, whose values fit its caches."""
-    import torch
-
-    from hetero.level.networks import EnvelopeNetwork
-
     found = []
     for part in tensor.split(2) if tensor.device.type == "cpu" else (tensor,):
-        # torch takes a way twice as long for one map as for two: a lone one is looked at twice.
-        alone = len(part) == 1 and isinstance(network, EnvelopeNetwork)
-        outputs = network(torch.cat([part, part]) if alone else part)
+        outputs = network(part)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        found.append([o[: len(part)].cpu().numpy() for o in outputs])
+        found.append([o.cpu().numpy() for o in outputs])
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 

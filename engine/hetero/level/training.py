@@ -17,13 +17,12 @@ import hetero
 from hetero.checkpoints import save_tensors
 from hetero.errors import HeteroError
 from hetero.level.correction import FEATURES, LARGEST
-from hetero.level.evaluate import KnownLevel
+from hetero.level.evaluate import KnownLevel, found_levels
 from hetero.level.examples import Examples
 from hetero.level.kept import KeptTraining
 from hetero.level.networks import FORMAT, CorrectionNetwork, EnvelopeNetwork, LevelNetwork, PublishedLevelNetwork
 from hetero.level.normalise import LevelScale, normalise_level
 from hetero.level.plan import TrainingPlan
-from hetero.level.predict import network_levels
 from hetero.progress import Progress, silent
 
 _THRESHOLDS = 96  # candidates for the level inside the loss
@@ -250,13 +249,10 @@ class _Fits:
     @classmethod
     def of(cls, network: LevelNetwork, maps: Iterable[KnownLevel], progress: Progress) -> "_Fits":
         rows, groups = [], []
-        for i, known in enumerate(maps):
-            progress(i, 0, "looking at fits")
-            ((_, answer),) = network_levels([known.volume], network)
-            if not isinstance(answer, HeteroError):
-                levels = normalise_level(answer.fit.other(_RATIOS), LevelScale.of(known.volume.data))
-                rows.append((answer.seen, levels, known.normalised))
-                groups.append(known.molecule)
+        for known, answer in found_levels(network, maps, progress, "looking at fits"):
+            levels = normalise_level(answer.fit.other(_RATIOS), LevelScale.of(known.volume.data))
+            rows.append((answer.seen, levels, known.normalised))
+            groups.append(known.molecule)
         parts = zip(*rows, strict=True) if rows else np.zeros((3, 0))
         return cls(*(torch.tensor(np.array(part), dtype=torch.float32) for part in parts), np.array(groups, dtype=str))
 
