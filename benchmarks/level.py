@@ -14,6 +14,7 @@ import csv
 import time
 import tracemalloc
 import warnings
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -102,9 +103,9 @@ def draw_quantiles(ours: np.ndarray, authors: np.ndarray, picture: Path) -> None
 def print_held_out(folder: Path, weights: list[Path], maps: int) -> None:
     training, held_out = split_structures(read_structures(folder), 0.2, seed=0)
     rules = {"least surface per volume": surface_to_volume_level}
-    networks = [folded(load_network(path)) for path in weights]
+    networks = [load_network(path) for path in weights]
     if len(networks) > 1:
-        rules["other weights"] = lambda volume: level_or_maximum(volume, networks[1])
+        rules["other weights"] = partial(level_or_maximum, network=folded(networks[1]))
     tuning, tests = (
         simulated_levels(structures, maps, purpose, 0, TrainingPlan.max_box)
         for structures, purpose in ((training, "tuning"), (held_out, "held out"))

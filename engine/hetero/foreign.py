@@ -57,13 +57,14 @@ def check_file(path: Path | str, expected: str) -> int:
     return about.st_size
 
 
-def check_gzip(path: Path | str, expected: str) -> None:
+def check_gzip(path: Path | str, expected: str, largest: int) -> None:
     """Refuse a packed file that unfolds beyond measure, before a reader unfolds all of it.
 
     Raises:
-        HeteroError: it unfolds to more than 256 MiB and 100 times its size, or is damaged.
+        HeteroError: it unfolds to more than ``largest`` bytes, or to more than 256 MiB and 100 times its size, or is
+            damaged.
     """
-    most = max(_FREE_BYTES, _MOST_UNPACKED * check_file(path, expected))
+    most = min(max(_FREE_BYTES, _MOST_UNPACKED * check_file(path, expected)), largest)
     try:
         with gzip.open(path) as file:
             while file.read(_BLOCK):

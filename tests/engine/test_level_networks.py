@@ -19,8 +19,15 @@ from hetero.level import (  # noqa: E402
     predict_level,
     predict_levels,
 )
+from hetero.level.evaluate import KnownLevel, found_levels  # noqa: E402
 from hetero.level.framing import CHANNELS, COARSE, GRID  # noqa: E402
-from hetero.level.networks import LevelNetwork, PublishedLevelNetwork, folded, load_network  # noqa: E402
+from hetero.level.networks import (  # noqa: E402
+    LevelNetwork,
+    PublishedLevelNetwork,
+    SymmetricConv3d,
+    folded,
+    load_network,
+)
 from hetero.level.predict import PACKAGED_WEIGHTS  # noqa: E402
 from hetero.level.simulate import simulate_map  # noqa: E402
 from hetero.maps import MapWarning, Volume, read_map, resample_fourier  # noqa: E402
@@ -127,6 +134,8 @@ def test_foreign_files_are_refused_and_not_executed(tmp_path):
     other = tmp_path / "other.pt"
     torch.save({"model_state_dict": {"layer": torch.zeros(3)}}, other)
     loose, plain, text = tmp_path / "loose.pt", tmp_path / "plain.pt", tmp_path / "text.pt"
+    earlier = tmp_path / "earlier.pt"
+    torch.save({"format": "hetero envelope network 3", "state": {}}, earlier)
     torch.save([1, 2], loose)
     torch.save({"weights": 1}, plain)
     text.write_text("not weights")
@@ -134,7 +143,7 @@ def test_foreign_files_are_refused_and_not_executed(tmp_path):
     torch.save(torch.nn.Linear(2, 2), whole)
     for path, sentence in {
         evil: "read safely", text: "read safely", whole: "read safely", other: "do not fit", loose: "holds a list",
-        plain: "neither", tmp_path / "gone.pt": "is not there",
+        plain: "neither", earlier: "another version", tmp_path / "gone.pt": "is not there",
     }.items():  # fmt: skip
         with pytest.raises(HeteroError, match=sentence) as caught:
             load_network(path)
@@ -145,7 +154,9 @@ def test_foreign_files_are_refused_and_not_executed(tmp_path):
 
 
 def test_our_networks_are_light_and_symmetric():
-    network = LevelNetwork().eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = LevelNetwork().eval()
     assert sum(p.numel() for p in network.parameters()) < 1_000_000
     for part, n in ((network.finder, COARSE), (network.envelope, GRID)):
         features = torch.randn(1, CHANNELS, n, n, n, generator=torch.Generator().manual_seed(0))
@@ -164,12 +175,40 @@ def test_our_networks_are_light_and_symmetric():
 def test_a_folded_network_gives_the_same_answers(maps):
     """One map goes through in two halves, of even and (5 cells) odd size."""
     network = load_network(PACKAGED_WEIGHTS)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     fast = folded(network)
+    assert not any(isinstance(module, SymmetricConv3d | torch.nn.BatchNorm3d) for module in fast.modules())
     for part, same, n in ((network.finder, fast.finder, COARSE), (network.envelope, fast.envelope, GRID)):
         features = torch.rand(maps, CHANNELS, n, n, n, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
             for expected, found in zip(part(features), same(features), strict=True):
                 assert torch.allclose(expected, found, atol=1e-3, rtol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_what_is_found_in_maps_belongs_to_them(globule):
+    """More maps than a batch, at several times in threads; the two in which nothing is found are left out."""
+    known = []
+    for i in range(11):
+        made = simulate_map(globule(), np.random.default_rng(i), max_box=40)
+        known.append(KnownLevel(Volume(made.data, made.apix), made.level, str(i)))
+    for i in (3, 9):
+        known[i] = KnownLevel(Volume(np.ones((20, 20, 20), np.float32)), 1.0, str(i))
+    said = []
+    found = list(found_levels(load_network(PACKAGED_WEIGHTS), known, lambda *words: said.append(words), "looking"))
+    assert [one.molecule for one, _ in found] == [str(i) for i in range(11) if i not in (3, 9)]
+    for one, answer in found:
+        assert answer.level == pytest.approx(predict_level(one.volume).level, rel=1e-3)
+    assert said == [(i, 0, "looking") for i in range(11)]
+
+
+def test_the_members_of_a_correction_are_averaged():
+    correction = load_network(PACKAGED_WEIGHTS).correction
+    numbers = correction.centre + correction.width * torch.linspace(-1, 1, 4)[:, None]
+    with torch.inference_mode():
+        each = correction.of_each_member(numbers.expand(len(correction.members), *numbers.shape))
+        assert torch.allclose(correction(numbers), each.mean(dim=0))
+    assert len(torch.unique(each[:, 0])) == len(correction.members)
 
 
 def test_level_scales_exactly_with_the_map(simulated):

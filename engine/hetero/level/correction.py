@@ -13,35 +13,34 @@ from hetero.level.thresholds import FittedLevel
 
 _SHARES = np.array([0.02, 0.1, 0.3, 0.5, 0.7, 0.85, 1.15, 1.4, 1.8, 2.5, 4.0])  # of the enclosed voxels
 _SHELLS = 10
-FEATURES = len(_SHARES) + _SHELLS + 11
+FEATURES = len(_SHARES) + _SHELLS + 8
 LARGEST = 0.5  # of log volume: no more is ever corrected
 
 
-def describe_fit(fit: FittedLevel, frame: Frame, inside: np.ndarray, spread: float) -> np.ndarray:
+def describe_fit(fit: FittedLevel, frame: Frame, inside: np.ndarray) -> np.ndarray:
     """What is looked at: ``(FEATURES,)`` float32.
 
-    The same for a map times any positive number, flipped, or with its axes permuted.
+    The same for a map times any positive number, flipped, or with its axes permuted. Of the solvent only its deviation
+    and its part of the spectrum are looked at: its mean, its r.m.s. and the network's own uncertainty depend on how
+    the map was cropped.
 
     Args:
         fit: the level that fits the envelope.
         frame: the map around the molecule.
         inside: ``(n, n, n)`` probabilities in its cube.
-        spread: the network's log of the expected error of log volume.
     """
     height = fit.level - fit.background
     cell = frame.region.extent / len(inside)
     voxel = float(frame.apix.prod()) ** (1 / 3)
     mean, deviation = frame.features[0], np.sinh(3 * frame.features[2]) / 10
     cells, likely = fit.number * (voxel / cell) ** 3, float(inside.sum())
-    within, without = inside / likely, (1 - inside) / max(float((1 - inside).sum()), 1e-6)
     steep = height / frame.scale
-    moments = [float((w * values).sum()) for w in (within, without) for values in (mean, deviation)]
-    moments.append(float(np.sqrt((without * mean**2).sum())))
+    outside = 1 - inside
+    moments = [float((inside * values).sum()) / likely for values in (mean, deviation)]
+    moments.append(float((outside * deviation).sum()) / max(float(outside.sum()), 1e-6))
     levels = np.log(np.maximum((fit.other(np.log(_SHARES)) - fit.background) / height, 1e-3))
     sizes = np.log([cell, voxel, cells, likely / cells, steep])
-    return np.array(
-        [*sizes, spread, *np.arcsinh(10 * np.array(moments) / steep), *levels, *_spectrum(mean)], np.float32
-    )
+    return np.array([*sizes, *np.arcsinh(10 * np.array(moments) / steep), *levels, *_spectrum(mean)], np.float32)
 
 
 def _spectrum(mean: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """How good are levels? Measured on maps whose levels are known, against simple rules."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, tee
+from itertools import chain
 
 import numpy as np
 
@@ -61,10 +62,16 @@ def found_levels(
     """Each map with what the network finds in it; without those in which it finds nothing."""
     from hetero.level.networks import folded
 
-    ahead, behind = tee(maps)
-    answers = network_levels((known.volume for known in ahead), folded(network))
-    for i, ((_, answer), known) in enumerate(zip(answers, behind, strict=True)):
-        progress(i, 0, doing)
+    waiting: deque[KnownLevel] = deque()  # the network takes a batch of maps before it answers for the first
+
+    def passing() -> Iterator[Volume]:
+        for i, known in enumerate(maps):
+            progress(i, 0, doing)
+            waiting.append(known)
+            yield known.volume
+
+    for _, answer in network_levels(passing(), folded(network)):
+        known = waiting.popleft()
         if not isinstance(answer, HeteroError):
             yield known, answer
 

@@ -126,7 +126,7 @@ def _framed(data, apix, box, background, region, n) -> Frame:
     positive = np.maximum(mean, 0).astype(float)
     if positive.max() <= _ROUNDING * float(np.abs(mean).max()):
         raise HeteroError("Nothing in the map stands out above its borders, so no level can be chosen.")
-    scale = float(np.vdot(positive * positive, positive) / np.vdot(positive, positive))
+    scale = float(np.vdot(positive * positive, positive) / np.vdot(positive, positive))  # powers are slow
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
     features = np.stack([
         np.clip(mean / scale, -3, 3),

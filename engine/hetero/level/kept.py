@@ -11,7 +11,7 @@ import torch
 
 from hetero.checkpoints import CHECKPOINT, newest_whole, read_checkpoint, write_checkpoint
 
-FORMAT = "hetero level training 1"
+FORMAT = "hetero level training 2"
 _MINUTES = 5.0  # of work that a crash may cost
 
 

@@ -17,7 +17,9 @@ from hetero.foreign import check_torch_archive
 from hetero.level.correction import FEATURES, LARGEST
 from hetero.level.framing import CHANNELS
 
-FORMAT = "hetero envelope network 3"
+_KIND = "hetero envelope network"
+FORMAT = f"{_KIND} 4"
+_MEMBERS = 5  # small networks in the correction: their mean depends less on the seed than each of them
 
 
 class PublishedLevelNetwork(nn.Module):
@@ -100,13 +102,14 @@ class EnvelopeNetwork(nn.Module):
 class CorrectionNetwork(nn.Module):
     """What :func:`hetero.level.correction.describe_fit` saw, to the log of the true volume over the enclosed one.
 
-    Says 0 until it is trained, and of what is unlike all that it has learned from.
+    The mean of a few small networks, each of which has learned from draws of its own. Says 0 until it is trained, and
+    of what is unlike all that it has learned from.
 
     Attributes:
         centre, width: ``(FEATURES,)`` mean and s.d. of what was seen in training.
         inverse: ``(FEATURES, FEATURES)`` inverse covariance of what was seen, in units of ``width``.
         usual: squared distance (Mahalanobis) within which nearly all of it lay; at twice that nothing is corrected.
-        share: how much of what the layers say counts.
+        share: how much of what the members say counts.
     """
 
     def __init__(self):
@@ -116,14 +119,22 @@ class CorrectionNetwork(nn.Module):
         self.register_buffer("inverse", torch.eye(FEATURES))
         self.register_buffer("usual", torch.tensor(1.0))
         self.register_buffer("share", torch.tensor(0.0))
-        self.layers = nn.Sequential(nn.Linear(FEATURES, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+        self.members = nn.ModuleList(
+            nn.Sequential(nn.Linear(FEATURES, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+            for _ in range(_MEMBERS)
+        )
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         """``(b, FEATURES)`` to ``(b,)``, at most ``LARGEST``."""
+        return self.of_each_member(numbers.expand(len(self.members), *numbers.shape)).mean(dim=0)
+
+    def of_each_member(self, numbers: torch.Tensor) -> torch.Tensor:
+        """What each of the ``m`` members says of numbers of its own: ``(m, b, FEATURES)`` to ``(m, b)``."""
         standard = (numbers - self.centre) / self.width
-        distance = torch.einsum("bi,ij,bj->b", standard, self.inverse, standard)
+        distance = torch.einsum("mbi,ij,mbj->mb", standard, self.inverse, standard)
         trust = (2 - distance / self.usual).clamp(0, 1) * self.share
-        return trust * LARGEST * torch.tanh(self.layers(standard.clamp(-4, 4))[:, 0] / LARGEST)
+        said = [layers(part)[:, 0] for layers, part in zip(self.members, standard.clamp(-4, 4), strict=True)]
+        return trust * LARGEST * torch.tanh(torch.stack(said) / LARGEST)
 
 
 class LevelNetwork(nn.Module):
@@ -214,7 +225,10 @@ def load_network(path: Path | str) -> nn.Module:
         raise HeteroError(f"{path} is not a file of network weights that can be read safely.") from error
     if not isinstance(checkpoint, dict):
         raise HeteroError(f"{path} holds a {type(checkpoint).__name__}; a checkpoint of a level network was expected.")
-    ours = checkpoint.get("format") == FORMAT
+    named = str(checkpoint.get("format"))
+    if named.startswith(_KIND) and named != FORMAT:
+        raise HeteroError(f"{path} holds weights of another version ('{named}'); train them again with this one.")
+    ours = named == FORMAT
     if ours and not is_whole_archive(path):  # torch does not look, and a wrong number in it would be believed
         raise HeteroError(f"{path} is damaged: what it holds is not what was written (its checksums differ).")
     network = LevelNetwork() if ours else PublishedLevelNetwork()

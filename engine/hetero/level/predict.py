@@ -1,9 +1,8 @@
 """Contour levels of maps: by the network of ours, by the published one, or by a simple method."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +141,8 @@ def _load(path: Path, modified: int):
 
     from hetero.level.networks import folded, load_network
 
-    return folded(load_network(path)).to("cuda" if torch.cuda.is_available() else "cpu")
+    network = folded(load_network(path)).to(memory_format=torch.channels_last_3d)
+    return network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _attempt(function, *arguments):
@@ -151,16 +151,6 @@ def _attempt(function, *arguments):
         return function(*arguments)
     except HeteroError as error:
         return error
-
-
-def _side_by_side(function, *columns: Sequence) -> list:
-    """``_attempt`` for each map of a batch, in as many threads as torch has: numpy alone would keep one core busy."""
-    import torch
-
-    if len(columns[0]) == 1:
-        return [_attempt(function, *row) for row in zip(*columns, strict=True)]
-    with ThreadPoolExecutor(min(torch.get_num_threads(), len(columns[0]))) as pool:
-        return list(pool.map(partial(_attempt, function), *columns))
 
 
 def _checked_level(volume: Volume, method: LevelMethod) -> NetworkLevel:
@@ -179,7 +169,10 @@ def _check(volume: Volume) -> None:
 
 
 def network_levels(volumes: Iterable[Volume], network) -> Iterator[tuple[Volume, NetworkLevel | HeteroError]]:
-    """Each map with its level by a network in memory, or with the HeteroError that says why it has none."""
+    """Each map with its level by a network in memory, or with the HeteroError that says why it has none.
+
+    A network of ours is faster when it is :func:`hetero.level.networks.folded`.
+    """
     from hetero.level.networks import PublishedLevelNetwork
 
     evaluate = _published_levels if isinstance(network, PublishedLevelNetwork) else _envelope_levels
@@ -187,16 +180,31 @@ def network_levels(volumes: Iterable[Volume], network) -> Iterator[tuple[Volume,
     for volume in volumes:
         batch.append(volume)
         if len(batch) == _BATCH_MAPS or sum(v.data.size for v in batch) >= _BATCH_VOXELS:
-            yield from zip(batch, _beside_torch(evaluate, batch, network), strict=True)
+            yield from zip(batch, _batch_levels(evaluate, batch, network), strict=True)
             batch = []
     if batch:
-        yield from zip(batch, _beside_torch(evaluate, batch, network), strict=True)
+        yield from zip(batch, _batch_levels(evaluate, batch, network), strict=True)
 
 
-def _beside_torch(evaluate, batch, network) -> list[NetworkLevel | HeteroError]:
-    """``evaluate``, with one thread for numpy's products: those that wait for the next one would slow torch down."""
+def _batch_levels(evaluate, batch: list[Volume], network) -> list[NetworkLevel | HeteroError]:
+    """``evaluate``, on a CPU with two maps at a time in each thread: their values fit its caches.
+
+    Numpy's products have one thread: more, which wait for the next one, would slow torch down.
+    """
+    import torch
+
+    from hetero.threads import in_slices
+
+    found = [None] * len(batch)
+    device = next(network.parameters()).device
+    step = min(max(len(batch) // torch.get_num_threads(), 1), 2) if device.type == "cpu" else len(batch)
+
+    def work(part: slice) -> None:
+        found[part] = evaluate(batch[part], network)
+
     with _numpy_threads().limit(limits=1):
-        return evaluate(batch, network)
+        in_slices(work, len(batch), step, device)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -216,31 +224,21 @@ def _envelope_levels(batch: list[Volume], network) -> list[NetworkLevel | Hetero
         outline = MapOutline(frame.background, frame.scale, _halved(frame.features[0]))
         return zoom_frame(volume.data, frame, molecule_region(inside_probability(outputs[0]), frame)), outline
 
-    def fitted(volume, framed, outputs):
+    def level(volume, framed, outputs):
         frame, outline = framed
         error = min(volume_error * float(np.exp(min(outputs[1], np.log(_LARGEST_ERROR)))), _LARGEST_ERROR)
         inside = inside_probability(outputs[0])
         fit = best_level(volume.data, frame, inside)
-        return NetworkLevel(fit.level, None, None, error, outline, fit, describe_fit(fit, frame, inside, outputs[1]))
+        seen = describe_fit(fit, frame, inside)
+        with torch.inference_mode():
+            correction = float(network.correction(torch.from_numpy(seen)[None].to(network.volume_error.device)))
+        found, low, high = fit.other(correction + error * np.array([0, 1, -1]))
+        return NetworkLevel(float(found), float(low), float(high), error, outline, fit, seen)
 
     volume_error = float(network.volume_error)
-    frames = _side_by_side(whole, batch)
+    frames = [_attempt(whole, volume) for volume in batch]
     frames = _evaluated(network.finder, batch, frames, lambda frame: frame.features, around_molecule)
-    fits = _evaluated(network.envelope, batch, frames, lambda framed: framed[0].features, fitted)
-    good = [i for i, fit in enumerate(fits) if not isinstance(fit, HeteroError)]
-    if good:
-        seen = torch.from_numpy(np.stack([fits[i].seen for i in good])).to(network.volume_error.device)
-        with torch.inference_mode():
-            corrections = network.correction(seen).tolist()
-        for i, correction in zip(good, corrections, strict=True):
-            fits[i] = _corrected(fits[i], correction)
-    return fits
-
-
-def _corrected(found: NetworkLevel, correction: float) -> NetworkLevel:
-    """The level that encloses ``exp(correction)`` times as much, and its 68 % range."""
-    level, low, high = found.fit.other(correction + found.error * np.array([0, 1, -1])).tolist()
-    return replace(found, level=level, low=low, high=high)
+    return _evaluated(network.envelope, batch, frames, lambda framed: framed[0].features, level)
 
 
 def _halved(cube: np.ndarray) -> np.ndarray:
@@ -263,7 +261,7 @@ def _published_levels(batch: list[Volume], network) -> list[NetworkLevel | Heter
     def finish(volume, prepared, outputs):
         return NetworkLevel(float(denormalise_level(float(outputs[0]), prepared[0])))
 
-    return _evaluated(network, batch, _side_by_side(prepare, batch), lambda prepared: prepared[1], finish)
+    return _evaluated(network, batch, [_attempt(prepare, v) for v in batch], lambda prepared: prepared[1], finish)
 
 
 def _evaluated(network, batch, prepared, tensor_of, finish) -> list:
@@ -276,24 +274,12 @@ def _evaluated(network, batch, prepared, tensor_of, finish) -> list:
         device = next(network.parameters()).device
         tensor = torch.from_numpy(np.stack([tensor_of(prepared[i]) for i in good])).to(device)
         with torch.inference_mode():
-            outputs = _outputs(network, tensor)
+            outputs = network(tensor)
+        outputs = [o.cpu().numpy() for o in (outputs if isinstance(outputs, tuple) else (outputs,))]
         del tensor
-        finished = _side_by_side(
-            finish, [batch[i] for i in good], [prepared[i] for i in good], list(zip(*outputs, strict=True))
-        )
-        for i, answer in zip(good, finished, strict=True):
-            answers[i] = answer
+        for k, i in enumerate(good):
+            answers[i] = _attempt(finish, batch[i], prepared[i], [o[k] for o in outputs])
     return answers
-
-
-def _outputs(network, tensor) -> list[np.ndarray]:
-    """What the network gives for a batch; on a CPU two maps at a time, whose values fit its caches."""
-    found = []
-    for part in tensor.split(2) if tensor.device.type == "cpu" else (tensor,):
-        outputs = network(part)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        found.append([o.cpu().numpy() for o in outputs])
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def _describe(volume: Volume, found: NetworkLevel) -> LevelAnswer:

@@ -221,10 +221,12 @@ def _fitted_correction(fits: "_Fits", rows: torch.Tensor, seed: int, progress: P
         for step in range(steps):
             if step % 100 == 0:
                 progress(step, steps, "learning to correct")
-            chosen = rows[torch.randint(len(rows), (_CORRECTION_BATCH,))]
-            noise = _SEEN_NOISE * correction.width * torch.randn(len(chosen), FEATURES)
+            chosen = rows[torch.randint(len(rows), (len(correction.members), _CORRECTION_BATCH))]
+            noise = _SEEN_NOISE * correction.width * torch.randn(*chosen.shape, FEATURES)
+            said = correction.of_each_member(fits.seen[chosen] + noise)
+            errors = fits.errors(chosen.flatten(), said.flatten()).reshape(chosen.shape)
             optimiser.zero_grad()
-            fits.errors(chosen, correction(fits.seen[chosen] + noise)).mean().backward()
+            errors.mean(dim=1).sum().backward()  # each member learns as it would alone
             optimiser.step()
             schedule.step()
     return correction.eval()

@@ -56,7 +56,7 @@ def read_structure(path: Path | str) -> Structure:
     if check_file(path, "a PDB or mmCIF structure") > _LARGEST:
         raise HeteroError(f"{path} is larger than any structure is; a PDB or mmCIF structure was expected.")
     if path.name.lower().endswith(".gz"):
-        check_gzip(path, "a PDB or mmCIF structure")
+        check_gzip(path, "a PDB or mmCIF structure", _LARGEST)
     try:
         model = gemmi.read_structure(str(path))
     except (OSError, RuntimeError, ValueError) as error:
