@@ -198,9 +198,8 @@ class _FoldedConv3d(nn.Conv3d):
         # For one map torch takes a way up to nine times as slow as that for two: here two halves of it, one plane more.
         planes = values.shape[2]
         half = (planes + 1) // 2
-        first, second = (
-            super().forward(torch.cat([values[:, :, : half + 1], values[:, :, planes - half - 1 :]])).split(1)
-        )
+        halves = torch.cat([values[:, :, : half + 1], values[:, :, planes - half - 1 :]])
+        first, second = super().forward(halves).split(1)
         return torch.cat([first[:, :, :half], second[:, :, 2 * half + 1 - planes :]], dim=2)
 
 
@@ -227,7 +226,7 @@ def load_network(path: Path | str) -> nn.Module:
         raise HeteroError(f"{path} holds a {type(checkpoint).__name__}; a checkpoint of a level network was expected.")
     named = str(checkpoint.get("format"))
     if named.startswith(_KIND) and named != FORMAT:
-        raise HeteroError(f"{path} holds weights of another version ('{named}'); train them again with this one.")
+        raise HeteroError(f"{path} holds weights of another version of hetero; train them again with this one.")
     ours = named == FORMAT
     if ours and not is_whole_archive(path):  # torch does not look, and a wrong number in it would be believed
         raise HeteroError(f"{path} is damaged: what it holds is not what was written (its checksums differ).")
