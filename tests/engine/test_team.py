@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 
@@ -121,6 +122,26 @@ def test_one_that_goes_when_all_is_done_is_not_missed(monkeypatch):
     said.pop(0)
     with pytest.raises(RuntimeError, match="out of memory"), join_team("cpu"):
         pass
+
+
+def test_one_that_is_told_to_end_while_it_takes_leave_says_so(monkeypatch):
+    """Not killed without a word: another was lost, and torchrun tells this one while its group is closed."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def destroy():
+        assert signal.getsignal(signal.SIGTERM) is not before
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    for name, stand_in in (
+        ("init_process_group", lambda backend: None),
+        ("destroy_process_group", destroy),
+        ("get_rank", lambda: 0),
+    ):
+        monkeypatch.setattr(torch.distributed, name, stand_in)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(HeteroError, match="told to end, by signal 15"), join_team("cpu"):
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:1")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.fixture(scope="module")

@@ -74,16 +74,17 @@ def join_team(device: str | None = None) -> Iterator[Team]:
         return
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     rank = distributed.get_rank()
-    try:
-        with _told_to_end():
+    with _told_to_end():  # to the very end: torchrun tells the others as soon as one is lost
+        try:
             yield Team(chosen, rank, size)
-        _part()
-    except RuntimeError as error:
-        if not _has_lost_another(error):
-            raise
-        raise HeteroError(f"Process {rank} of {size} lost another of them, so the training ended; {_GO_ON}") from error
-    finally:
-        distributed.destroy_process_group()
+            _part()
+        except RuntimeError as error:
+            if not _has_lost_another(error):
+                raise
+            lost = f"Process {rank} of {size} lost another of them, so the training ended; {_GO_ON}"
+            raise HeteroError(lost) from error
+        finally:
+            distributed.destroy_process_group()
 
 
 def _part() -> None:
