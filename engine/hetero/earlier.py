@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hetero.errors import Damaged, HeteroError, MapWarning
 
@@ -64,6 +64,16 @@ def newest_good(path: Path | str, read: Callable[[Path], Any]) -> Any:
             raise error from None
         warnings.warn(f"{error} Used in its place: the one before, {kept} ({when}).", MapWarning, stacklevel=3)
         return found
+
+
+def stamp(path: Path | str) -> None:
+    """Give a file that is about to take its name a time of its own.
+
+    The system's clock for files stands still for milliseconds, and what another process wrote within the same ones
+    would be taken for this file, damaged.
+    """
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 def note(path: Path | str) -> None:
@@ -152,10 +162,11 @@ def is_damaged(path: Path | str) -> bool:
     if noted is None:
         return False
     size, when, checksum = noted
-    about = os.stat(path)
-    if about.st_size == size and _checksum(path) == checksum:
-        return False
-    return about.st_mtime_ns == when or (path.suffix.lower() == ".csv" and _is_cut(path, about.st_size < size))
+    with open(path, "rb") as file:  # one file throughout, though another may take its name meanwhile
+        about = os.fstat(file.fileno())
+        if about.st_size == size and _checksum(file) == checksum:
+            return False
+        return about.st_mtime_ns == when or (path.suffix.lower() == ".csv" and _is_cut(file, about.st_size < size))
 
 
 def is_whole_archive(path: Path | str) -> bool:
@@ -167,16 +178,16 @@ def is_whole_archive(path: Path | str) -> bool:
         return False
 
 
-def _is_cut(path: Path, shorter: bool) -> bool:
+def _is_cut(file: BinaryIO, shorter: bool) -> bool:
     """Whether a table has zero bytes in it (a power cut leaves them), or became shorter and ends within a row."""
-    with open(path, "rb") as file:
-        head = file.readline(_LAST_LINE)
-        file.seek(0)
-        while piece := file.read(_PIECE):
-            if b"\0" in piece:
-                return True
-        file.seek(max(0, file.tell() - _LAST_LINE))
-        last = file.read().rsplit(b"\n", 1)[-1]
+    file.seek(0)
+    head = file.readline(_LAST_LINE)
+    file.seek(0)
+    while piece := file.read(_PIECE):
+        if b"\0" in piece:
+            return True
+    file.seek(max(0, file.tell() - _LAST_LINE))
+    last = file.read().rsplit(b"\n", 1)[-1]
     within_a_row = last != b"" and last.count(b",") < head.count(b",")
     return shorter and (within_a_row or (len(head) < _LAST_LINE and not head.endswith(b"\n")))
 
@@ -198,17 +209,17 @@ def _noted(path: Path) -> tuple[int, int, int] | None:
 
 
 def _entry(path: Path) -> tuple[int, int, int]:
-    about = os.stat(path)
-    # Some file systems keep whole seconds: an edit within the same one would not be told from damage.
-    when = about.st_mtime_ns if about.st_mtime_ns % 1_000_000_000 else -1
-    return about.st_size, when, _checksum(path)
-
-
-def _checksum(path: Path) -> int:
-    total = 0
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
-            total = zlib.crc32(piece, total)
+        about = os.fstat(file.fileno())
+        # Some file systems keep whole seconds: an edit within the same one would not be told from damage.
+        when = about.st_mtime_ns if about.st_mtime_ns % 1_000_000_000 else -1
+        return about.st_size, when, _checksum(file)
+
+
+def _checksum(file: BinaryIO) -> int:
+    total = 0
+    while piece := file.read(_PIECE):
+        total = zlib.crc32(piece, total)
     return total
 
 

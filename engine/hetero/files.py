@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from hetero.earlier import STORE, forget, note, set_aside, set_folder_aside
+from hetero.earlier import STORE, forget, note, set_aside, set_folder_aside, stamp
 from hetero.errors import HeteroError, Interrupted
 
 PICTURE_MARK = "Hetero (occupancy)"
@@ -52,6 +52,7 @@ def atomic_path(path: Path | str, keep: bool = False) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         if keep:
             with suppress(OSError):  # what is kept is a help: the result comes first
+                stamp(temporary)
                 set_aside(path)
         os.replace(temporary, path)
         if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then

@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from hetero.cli import BAD_INPUT, DONE, main
-from hetero.earlier import STORE, before
+from hetero.earlier import STORE, before, is_damaged
 from hetero.errors import HeteroError
 from hetero.files import atomic_path
 from hetero.latent import Latents, read_latents, write_latents
@@ -289,14 +290,31 @@ def test_a_damaged_network_of_levels_is_refused(tmp_path):
 
 def test_two_processes_may_write_one_table(tmp_path):
     path = tmp_path / "t.csv"
+    path.write_text("a,b\n")
     code = (
         "import sys; from hetero.files import atomic_path\n"
         "for i in range(60):\n"
         " with atomic_path(sys.argv[1], keep=True) as t: t.write_text(f'a,b\\n1,{i}\\n')"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
+    while any(process.poll() is None for process in both):  # and a third may read it
+        assert not is_damaged(path)
     assert [process.wait(60) for process in both] == [0, 0]
     assert sorted(p.name for p in (tmp_path / STORE).iterdir()) == ["t.csv", "t.csv.sum"]
+
+
+def test_what_another_process_wrote_in_the_same_moment_is_not_taken_for_damage(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    with atomic_path(path, keep=True) as ours:
+        with atomic_path(path, keep=True) as theirs:
+            theirs.write_text("a\n1\n")
+            ours.write_text("a\n2\n")
+            now = time.time_ns()
+            for file in (ours, theirs):  # as a clock gives it that stands still for milliseconds
+                os.utime(file, ns=(now, now))
+        monkeypatch.setattr("hetero.files.note", lambda path: None)  # ours is read before it could be noted
+    assert path.read_text() == "a\n2\n"
+    assert not is_damaged(path)
 
 
 def test_what_cannot_be_kept_does_not_stop_the_result(tmp_path):
