@@ -53,6 +53,7 @@ def atomic_path(path: Path | str, keep: bool = False) -> Iterator[Path]:
         if keep:
             with suppress(OSError):  # what is kept is a help: the result comes first
                 stamp(temporary)
+            with suppress(OSError):
                 set_aside(path)
         os.replace(temporary, path)
         if not path.parent.name.startswith(_BEGUN):  # in a folder that appears as a whole, its names are synced then
