@@ -23,6 +23,7 @@ from hetero.level.evaluate import KnownLevel, found_levels  # noqa: E402
 from hetero.level.framing import CHANNELS, COARSE, GRID  # noqa: E402
 from hetero.level.networks import (  # noqa: E402
     LevelNetwork,
+    PointwiseConv3d,
     PublishedLevelNetwork,
     SymmetricConv3d,
     folded,
@@ -171,9 +172,20 @@ def test_our_networks_are_light_and_symmetric():
         assert torch.allclose(also, sureness, atol=1e-3)
 
 
+def test_a_pointwise_layer_is_a_convolution_and_leaves_the_layout_of_its_values():
+    layer = PointwiseConv3d(6, 4)
+    values = torch.rand(2, 6, 5, 4, 3, generator=torch.Generator().manual_seed(0))
+    values = values.to(memory_format=torch.channels_last_3d)
+    found, expected = layer(values), F.conv3d(values, layer.weight, layer.bias)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last_3d)
+    grads = (torch.autograd.grad((said**2).sum(), layer.parameters()) for said in (found, expected))
+    assert all(torch.allclose(ours, other, rtol=1e-4, atol=1e-5) for ours, other in zip(*grads, strict=True))
+
+
 @pytest.mark.parametrize("maps", [1, 3])
 def test_a_folded_network_gives_the_same_answers(maps):
-    """One map goes through in two halves, of even and (5 cells) odd size."""
+    """On a CPU a folded layer adds up first and multiplies then, some planes at a time."""
     network = load_network(PACKAGED_WEIGHTS)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     fast = folded(network)
