@@ -219,7 +219,7 @@ class _FoldedLayer(nn.Module):
         planes = max(1, _SLAB_VALUES // padded[0, 0].numel())
         maps = max(1, planes // found.shape[1])
         for first, start in product(range(0, len(found), maps), range(0, found.shape[1], planes)):
-            part = found[first : first + maps, start : start + planes].flatten(0, 3)
+            part = found[first : first + maps, start : start + planes].view(-1, len(self.bias))
             around = padded[first : first + maps, start : start + planes + 2]
             part.zero_()
             for sums, factor in zip(_sums_by_distance(around), factors, strict=True):
