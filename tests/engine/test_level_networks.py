@@ -15,6 +15,7 @@ from hetero.level import (  # noqa: E402
     LevelMethod,
     LevelScale,
     denormalise_level,
+    networks,
     normalise_map,
     predict_level,
     predict_levels,
@@ -181,6 +182,20 @@ def test_a_pointwise_layer_is_a_convolution_and_leaves_the_layout_of_its_values(
     assert found.is_contiguous(memory_format=torch.channels_last_3d)
     grads = (torch.autograd.grad((said**2).sum(), layer.parameters()) for said in (found, expected))
     assert all(torch.allclose(ours, other, rtol=1e-4, atol=1e-5) for ours, other in zip(*grads, strict=True))
+
+
+@pytest.mark.parametrize("maps", [1, 3])
+def test_a_symmetric_layer_learns_as_a_convolution_does(maps, monkeypatch):
+    """On a CPU neighbours are added up by their distance, here some planes at a time."""
+    monkeypatch.setattr(networks, "_SLAB_VALUES", 600)
+    layer = SymmetricConv3d(3, 5)
+    values, gradient = (torch.rand(maps, c, 9, 7, 6, generator=torch.Generator().manual_seed(c)) for c in (3, 5))
+    values.requires_grad_()
+    found = layer(values)
+    expected = F.conv3d(values, layer.weight[:, :, layer.distance], padding=1)
+    assert torch.allclose(found, expected, atol=1e-5)
+    grads = (torch.autograd.grad(said, (values, layer.weight), gradient) for said in (found, expected))
+    assert all(torch.allclose(ours, other, rtol=1e-4, atol=1e-4) for ours, other in zip(*grads, strict=True))
 
 
 @pytest.mark.parametrize("maps", [1, 3])

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from hetero.earlier import is_whole_archive
 from hetero.errors import HeteroError
@@ -63,6 +64,8 @@ class SymmetricConv3d(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """``(b, inputs, z, y, x)`` to ``(b, outputs, z, y, x)``; zeros lie beyond the box."""
+        if values.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+            return _ByDistance.apply(values.movedim(1, -1), self.weight).movedim(-1, 1)
         return F.conv3d(values, self.weight[:, :, self.distance], padding=1)
 
 
@@ -212,20 +215,57 @@ class _FoldedLayer(nn.Module):
         """``(b, inputs, z, y, x)`` to ``(b, outputs, z, y, x)``; zeros lie beyond the box."""
         if values.device.type != "cpu":
             return F.conv3d(values, self.weight[:, :, self.distance], self.bias, padding=1).relu_()
-        values = values.movedim(1, -1)
-        padded = F.pad(values, (0, 0, 1, 1, 1, 1, 1, 1))
-        found = values.new_empty(*values.shape[:-1], len(self.bias))
-        factors = self.weight.permute(2, 1, 0).contiguous()  # (4, inputs, outputs)
-        planes = max(1, _SLAB_VALUES // padded[0, 0].numel())
-        maps = max(1, planes // found.shape[1])
-        for first, start in product(range(0, len(found), maps), range(0, found.shape[1], planes)):
-            part = found[first : first + maps, start : start + planes].view(-1, len(self.bias))
-            around = padded[first : first + maps, start : start + planes + 2]
-            part.zero_()
-            for sums, factor in zip(_sums_by_distance(around), factors, strict=True):
-                part.addmm_(sums.flatten(0, 3), factor)
-            part.add_(self.bias).relu_()
-        return found.movedim(-1, 1)
+        return _by_distance(values.movedim(1, -1), self.weight.permute(2, 1, 0), self.bias).movedim(-1, 1)
+
+
+class _ByDistance(torch.autograd.Function):
+    """A symmetric convolution and its gradient in less time than torch's, on a CPU.
+
+    ``(b, z, y, x, inputs)`` and ``(outputs, inputs, 4)`` to ``(b, z, y, x, outputs)``. The kernel is its own mirror
+    image, so the gradient goes back as the values came.
+    """
+
+    @staticmethod
+    def forward(ctx, values, weight):
+        ctx.save_for_backward(values, weight)
+        return _by_distance(values, weight.permute(2, 1, 0))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        values, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        back = _by_distance(gradient, weight.permute(2, 0, 1)) if ctx.needs_input_grad[0] else None
+        found = weight.new_zeros(weight.shape[2], *weight.shape[:2])
+        for part, around in _with_neighbours(values):
+            above = gradient[part].flatten(0, 3).T
+            for one, sums in zip(found, _sums_by_distance(around), strict=True):
+                one.addmm_(above, sums.flatten(0, 3))
+        return back, found.permute(1, 2, 0)
+
+
+def _by_distance(values: torch.Tensor, factors: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``(b, z, y, x, inputs)`` and ``(4, inputs, outputs)`` to ``(b, z, y, x, outputs)``; with a bias cut at zero."""
+    factors = factors.contiguous()
+    found = values.new_empty(*values.shape[:-1], factors.shape[-1])
+    for place, around in _with_neighbours(values):
+        part = found[place].view(-1, found.shape[-1])
+        part.zero_()
+        for sums, factor in zip(_sums_by_distance(around), factors, strict=True):
+            part.addmm_(sums.flatten(0, 3), factor)
+        if bias is not None:
+            part.add_(bias).relu_()
+    return found
+
+
+def _with_neighbours(values: torch.Tensor) -> Iterator[tuple[tuple[slice, slice], torch.Tensor]]:
+    """Parts of ``(b, z, y, x, c)`` that fit a cache: where they are, and they with a point more on each side."""
+    padded = F.pad(values, (0, 0, 1, 1, 1, 1, 1, 1))
+    planes = max(1, _SLAB_VALUES // padded[0, 0].numel())
+    maps = max(1, planes // values.shape[1])
+    for first, start in product(range(0, len(values), maps), range(0, values.shape[1], planes)):
+        part = slice(first, first + maps), slice(start, start + planes)
+        yield part, padded[first : first + maps, start : start + planes + 2]
 
 
 def _sums_by_distance(values: torch.Tensor) -> Iterator[torch.Tensor]:
