@@ -184,18 +184,20 @@ def test_a_pointwise_layer_is_a_convolution_and_leaves_the_layout_of_its_values(
     assert all(torch.allclose(ours, other, rtol=1e-4, atol=1e-5) for ours, other in zip(*grads, strict=True))
 
 
-@pytest.mark.parametrize("maps", [1, 3])
-def test_a_symmetric_layer_learns_as_a_convolution_does(maps, monkeypatch):
-    """On a CPU neighbours are added up by their distance, here some planes at a time."""
-    monkeypatch.setattr(networks, "_SLAB_VALUES", 600)
+@pytest.mark.parametrize("values_a_part", [600, 10000])
+def test_a_symmetric_layer_learns_as_a_convolution_does(values_a_part, monkeypatch):
+    """On a CPU neighbours are added up by their distance, a few planes or a few maps at a time."""
+    monkeypatch.setattr(networks, "_SLAB_VALUES", values_a_part)
     layer = SymmetricConv3d(3, 5)
-    values, gradient = (torch.rand(maps, c, 9, 7, 6, generator=torch.Generator().manual_seed(c)) for c in (3, 5))
-    values.requires_grad_()
+    values, gradient = (torch.rand(5, c, 9, 7, 6, generator=torch.Generator().manual_seed(c)) for c in (3, 5))
+    values = values.to(memory_format=torch.channels_last_3d).requires_grad_()
     found = layer(values)
+    assert found.is_contiguous(memory_format=torch.channels_last_3d)
     expected = F.conv3d(values, layer.weight[:, :, layer.distance], padding=1)
     assert torch.allclose(found, expected, atol=1e-5)
     grads = (torch.autograd.grad(said, (values, layer.weight), gradient) for said in (found, expected))
     assert all(torch.allclose(ours, other, rtol=1e-4, atol=1e-4) for ours, other in zip(*grads, strict=True))
+    assert not torch.equal(found, expected)  # it was another way
 
 
 @pytest.mark.parametrize("maps", [1, 3])

@@ -64,6 +64,7 @@ class SymmetricConv3d(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """``(b, inputs, z, y, x)`` to ``(b, outputs, z, y, x)``; zeros lie beyond the box."""
+        # For training alone: autocast does not reach the products in there, and for prediction layers are folded.
         if values.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
             return _ByDistance.apply(values.movedim(1, -1), self.weight).movedim(-1, 1)
         return F.conv3d(values, self.weight[:, :, self.distance], padding=1)
@@ -222,7 +223,7 @@ class _ByDistance(torch.autograd.Function):
     """A symmetric convolution and its gradient in less time than torch's, on a CPU.
 
     ``(b, z, y, x, inputs)`` and ``(outputs, inputs, 4)`` to ``(b, z, y, x, outputs)``. The kernel is its own mirror
-    image, so the gradient goes back as the values came.
+    image, so the gradient of the values is the same convolution with inputs and outputs exchanged.
     """
 
     @staticmethod
@@ -259,7 +260,8 @@ def _by_distance(values: torch.Tensor, factors: torch.Tensor, bias: torch.Tensor
 
 
 def _with_neighbours(values: torch.Tensor) -> Iterator[tuple[tuple[slice, slice], torch.Tensor]]:
-    """Parts of ``(b, z, y, x, c)`` that fit a cache: where they are, and they with a point more on each side."""
+    """Parts of ``(b, z, y, x, c)`` that fit a cache: the slices of maps and planes of each, and its values with one
+    point more on each side, zeros beyond the box."""
     padded = F.pad(values, (0, 0, 1, 1, 1, 1, 1, 1))
     planes = max(1, _SLAB_VALUES // padded[0, 0].numel())
     maps = max(1, planes // values.shape[1])
