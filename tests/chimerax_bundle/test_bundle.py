@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 import zipfile
 from html.parser import HTMLParser
@@ -94,12 +93,10 @@ def test_the_installed_bundle_is_this_one(session):
     assert sorted(command.name for command in info.commands) == COMMANDS
 
 
-def test_the_bundle_costs_nothing_until_it_is_used(session):
+def test_the_bundle_loads_nothing_until_it_is_used(session):
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("chimerax.hetero")}
     try:
-        start = time.perf_counter()
         import_module("chimerax.hetero")
-        assert time.perf_counter() - start < 0.05
         assert [name for name in sys.modules if name.startswith("chimerax.hetero")] == ["chimerax.hetero"]
     finally:
         sys.modules.update(kept)
