@@ -100,23 +100,37 @@ if __name__ == "__main__":
 """
 
 
-def test_one_that_goes_when_all_is_done_is_not_missed(monkeypatch):
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """A function that makes this process number 0 of two without another, with these functions in place of torch's."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    def stand_in(**functions):
+        usual = {
+            "init_process_group": lambda backend: None,
+            "destroy_process_group": lambda: None,
+            "get_rank": lambda: 0,
+        }
+        for name, function in (usual | functions).items():
+            monkeypatch.setattr(torch.distributed, name, function)
+
+    yield stand_in
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_one_that_goes_when_all_is_done_is_not_missed(one_of_two):
     """Only a peer that is lost before, and only a loss: what else goes wrong at the end is told."""
+    before = signal.getsignal(signal.SIGTERM)
     said = ["Connection closed by peer [127.0.0.1]:1", "out of memory"]
 
     def barrier():
         raise RuntimeError(said[0])
 
-    for name, stand_in in (
-        ("init_process_group", lambda backend: None),
-        ("destroy_process_group", lambda: None),
-        ("get_rank", lambda: 0),
-        ("barrier", barrier),
-    ):
-        monkeypatch.setattr(torch.distributed, name, stand_in)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    one_of_two(barrier=barrier)
     with join_team("cpu") as team:
         assert (team.rank, team.size) == (0, 2)
+    assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(HeteroError, match="Process 0 of 2 lost another"), join_team("cpu") as team:
         team.wait()
     said.pop(0)
@@ -124,24 +138,22 @@ def test_one_that_goes_when_all_is_done_is_not_missed(monkeypatch):
         pass
 
 
-def test_one_that_is_told_to_end_while_it_takes_leave_says_so(monkeypatch):
+def test_one_that_is_told_to_end_while_it_takes_leave_says_so(one_of_two):
     """Not killed without a word: another was lost, and torchrun tells this one while its group is closed."""
-    before = signal.getsignal(signal.SIGTERM)
 
     def destroy():
-        assert signal.getsignal(signal.SIGTERM) is not before
         os.kill(os.getpid(), signal.SIGTERM)
 
-    for name, stand_in in (
-        ("init_process_group", lambda backend: None),
-        ("destroy_process_group", destroy),
-        ("get_rank", lambda: 0),
-    ):
-        monkeypatch.setattr(torch.distributed, name, stand_in)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    one_of_two(destroy_process_group=destroy)
     with pytest.raises(HeteroError, match="told to end, by signal 15"), join_team("cpu"):
         raise RuntimeError("Connection closed by peer [127.0.0.1]:1")
-    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_one_that_has_something_to_say_is_not_killed_before_it_does(one_of_two):
+    one_of_two()
+    with pytest.raises(HeteroError, match="Process 0 of 2 lost another"), join_team("cpu"):
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:1")
+    os.kill(os.getpid(), signal.SIGTERM)  # this process would end here
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,14 @@ def _part() -> None:
 
 @contextlib.contextmanager
 def _told_to_end() -> Iterator[None]:
-    """SIGTERM, by which ``torchrun`` and schedulers of clusters end a process, becomes a sentence."""
+    """SIGTERM, by which ``torchrun`` and schedulers of clusters end a process, becomes a sentence.
+
+    A process that leaves with an error is not told again: it ends, and a signal before its sentence is written would
+    only silence it.
+    """
 
     def end(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise HeteroError(f"The training was told to end, by signal {number}; {_GO_ON}")
 
     if threading.current_thread() is not threading.main_thread():
@@ -111,8 +116,10 @@ def _told_to_end() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise
+    signal.signal(signal.SIGTERM, before)
 
 
 def _has_lost_another(error: RuntimeError) -> bool:
