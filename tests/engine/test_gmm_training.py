@@ -143,14 +143,16 @@ def test_a_neutral_model_may_come_from_a_finer_grid(sliding, tmp_path):
     assert np.corrcoef(volume.data.ravel(), mean.ravel())[0, 1] > 0.9
 
 
-def test_a_training_goes_on_as_if_never_stopped(sliding, tmp_path):
+def test_a_training_goes_on_as_if_never_stopped_and_tells_when_latents_are_laid_out(sliding, tmp_path):
     from hetero.commands import train_gmm
     from hetero.errors import Cancelled
 
     folder, _ = sliding
     values = {"neutral": folder / "neutral.txt", "zdim": 2, "epochs": 3, "resolution": 20, "threads": 1, "refine": 0}
     whole, parts = (train_gmm.Settings(folder / "p.star", tmp_path / name, **values) for name in ("whole", "parts"))
-    train_gmm.run(whole)
+    heard = []
+    train_gmm.run(whole, lambda done, total, message: heard.append(message.split(" (")[0]))
+    assert "refining latents" in heard[heard.index("training, epoch 1 of 3") : heard.index("training, epoch 2 of 3")]
 
     def stop(done, total, message):
         if message.startswith("training, epoch 2"):

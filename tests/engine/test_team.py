@@ -69,9 +69,9 @@ class Exact(DrgnTask):
             os.kill(os.getpid(), signal.SIGKILL)
         return exact(super().load(items, noise, seed))
 
-    def begin_epoch(self, epoch):
+    def begin_epoch(self, epoch, progress):
         self.epoch = epoch
-        return super().begin_epoch(epoch)
+        return super().begin_epoch(epoch, progress)
 
 
 def work(data, folder, epochs=EPOCHS, dies=(None, None)):

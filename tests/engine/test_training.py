@@ -45,7 +45,7 @@ class Fit:
         self.model = Line()
         self.optimisers = [torch.optim.Adam(self.model.parameters(), lr=0.05)]
 
-    def begin_epoch(self, epoch):
+    def begin_epoch(self, epoch, progress):
         self.epoch = epoch
         return "the only one"
 

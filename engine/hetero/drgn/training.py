@@ -21,6 +21,7 @@ from hetero.drgn.shape import DecoderShape
 from hetero.drgn.start import Start
 from hetero.latent import CHECKPOINT, LATENTS, Latents, write_latents
 from hetero.particles.refined_poses import write_refined_poses
+from hetero.progress import Progress, silent
 from hetero.training.plan import stage_of
 from hetero.training.team import Team
 
@@ -126,8 +127,9 @@ class DrgnTask:
             optimisers.append(torch.optim.SparseAdam(poses, lr=wanted.poses.rate, betas=_POSE_BETAS))
         return optimisers
 
-    def begin_epoch(self, epoch: int) -> str:
+    def begin_epoch(self, epoch: int, progress: Progress = silent) -> str:
         """Radius and beta; names the radius."""
+        del progress  # that takes no time
         wanted, preset, disc = self.settings, self.settings.preset, self.images.disc
         stage = stage_of(epoch, wanted.epochs, tuple(share for share, _ in preset.stages))
         radius = max(2, round(preset.stages[stage][1] * disc.radius))

@@ -166,10 +166,10 @@ class GmmTask:
         times = min(preset.layings, last)
         return [epochs - last, *(last // times + (i < last % times) for i in range(times))]
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, progress: Progress) -> None:
         """New coordinates for all particles, and networks that start anew with them."""
         loss = self.model
-        z = self._refined(self.encoded(), self.preset.refine).mean
+        z = self._refined(self.encoded(), self.preset.refine, progress).mean
         found = laid_out(loss.model, z, self.data.rings.extent, self.wanted.zdim, self.plan.seed)
         loss.targets.copy_(found)
         loss.laid_out += 1
@@ -177,17 +177,17 @@ class GmmTask:
         if self.preset.whiten:
             loss.model.encoder[-1].spread.copy_(torch.linalg.cholesky(covariance_of(found)))
 
-    def begin_epoch(self, epoch: int) -> str:
+    def begin_epoch(self, epoch: int, progress: Progress = silent) -> str:
         """The scale and the variance of each ring, from the model as it now is; once an epoch, also where resumed."""
         loss, due = self.model, int((np.cumsum(self._stages[:-1]) < epoch).sum())
         loss.eval()
         self._follow_poses()
         if loss.laid_out < due:
-            self._lay_out()
+            self._lay_out(progress)
         elif self.preset.loss == "likelihood" and epoch > 1 and int(loss.calibrated) != epoch:
             wait = self.pose_wait
             if wait is not None and epoch > wait and (epoch - wait) % 2:
-                self._refined(self.encoded(), 1)
+                self._refined(self.encoded(), 1, progress)
             else:
                 loss.calibrate(self.data, self.encoded())
         loss.calibrated.fill_(epoch)

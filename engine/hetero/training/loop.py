@@ -103,7 +103,7 @@ class _Training:
     def run(self) -> Outcome:
         plan, at, told = self.plan, self.at, False
         while not at.stopped and at.epoch <= plan.epochs:
-            self._enter_stage(self.task.begin_epoch(at.epoch))
+            self._enter_stage(self.task.begin_epoch(at.epoch, self.progress))
             if not self._epoch():
                 self._back_to_last_checkpoint()
                 break

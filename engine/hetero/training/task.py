@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hetero.progress import Progress, silent
+
 Batch = dict[str, torch.Tensor]
 
 
@@ -29,8 +31,11 @@ class Task(Protocol):
     noise: int
     in_last_stage: bool
 
-    def begin_epoch(self, epoch: int) -> str:
-        """Set rates and whatever changes with time; the name of the stage, within which losses can be compared."""
+    def begin_epoch(self, epoch: int, progress: Progress = silent) -> str:
+        """Set rates and whatever changes with time; the name of the stage, within which losses can be compared.
+
+        ``progress`` is told where that takes a while; if it raises to stop, the last checkpoint stays.
+        """
 
     def load(self, items: np.ndarray, noise: np.ndarray | None, seed: int) -> Batch:
         """A batch in the computer's memory. Called from another thread while the batch before is learned.
