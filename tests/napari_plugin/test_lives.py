@@ -10,6 +10,7 @@ from qtpy.QtCore import QThreadPool
 
 from napari_hetero import background, layers, readers, sessions
 from napari_hetero.background import list_jobs
+from napari_hetero.widgets import motion_way
 from napari_hetero.widgets.blocks import BlocksWidget
 from napari_hetero.widgets.ensemble import EnsembleWidget
 from napari_hetero.widgets.jobs import JobsWidget
@@ -182,8 +183,16 @@ def test_a_heat_map_that_is_made_when_its_dock_is_gone(viewer, everything, qtbot
     settle(qtbot)
 
 
-@pytest.mark.parametrize("patience", [0.0, 0.3, 1.5])
-def test_a_motion_that_is_kept_can_be_called_off_at_any_moment(viewer, tmp_path, qtbot, patience):
+MOMENTS = {
+    "at once": lambda job, qtbot: None,
+    "while the worker starts": lambda job, qtbot: qtbot.wait(300),
+    "among the maps": lambda job, qtbot: qtbot.waitUntil(lambda: job.ticket.report[0] > 0, timeout=100_000),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_motion_that_is_kept_can_be_called_off_at_any_moment(viewer, tmp_path, qtbot, monkeypatch, moment):
+    monkeypatch.setattr(motion_way, "STEPS", 1000)  # so many that no machine is through with them first
     folder = write_gmm_run(tmp_path / "moving")
     opened(viewer, folder)
     dock = docked(viewer, MotionWidget)
@@ -191,7 +200,7 @@ def test_a_motion_that_is_kept_can_be_called_off_at_any_moment(viewer, tmp_path,
         dock.way.make.button.click()
     before = sorted(path.name for path in folder.iterdir())
     dock.way.keep.button.click()
-    qtbot.wait(int(1000 * patience))
+    MOMENTS[moment](dock.way.keep.job, qtbot)
     with qtbot.waitSignal(dock.way.keep.job.finished, timeout=100_000):
         dock.way.keep.cancel.click()
     assert dock.way.keep.message.text() == "Cancelled; nothing was changed."
